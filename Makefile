@@ -1,0 +1,53 @@
+# make demo    two commands' worth: set-up and the demo
+# make test    set-up, formatter, linter, types, tests
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: setup setup-dev demo test check format mosquitto bench lock schema
+
+setup:
+	@EDITABLE=1 systemd/venv.sh $(VENV) demo
+
+setup-dev:
+	@EDITABLE=1 systemd/venv.sh $(VENV) demo build dev
+
+demo:
+	@[ -x $(BIN)/edgevision ] && $(BIN)/python -c 'import iotcore, cv2' 2>/dev/null || $(MAKE) --no-print-directory setup
+	@$(BIN)/edgevision demo $(ARGS)
+
+test: setup-dev mosquitto check
+	$(BIN)/python -m pytest $(ARGS)
+
+check:
+	$(BIN)/ruff format --check edgevision tests
+	$(BIN)/ruff check edgevision tests
+	$(BIN)/mypy
+
+format:
+	$(BIN)/ruff format edgevision tests
+	$(BIN)/ruff check --fix edgevision tests
+
+# The tests use a real broker.
+mosquitto:
+	@command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || { \
+	  echo "installing mosquitto for the tests"; \
+	  if [ "$$(id -u)" = 0 ]; then as=; else as="sudo -n"; fi; \
+	  { $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq --no-install-recommends mosquitto; } >/dev/null 2>&1 || { \
+	    echo "edgevision: the tests need a broker: install the package mosquitto" >&2; exit 1; }; }
+
+bench: setup
+	@$(BIN)/edgevision bench $(ARGS)
+
+# Pin again what pyproject.toml asks for, and what builds it; hashes, no addresses.
+lock: setup-dev
+	@echo "hatchling>=1.27,<2\neditables" | $(BIN)/pip-compile -q --upgrade --generate-hashes \
+	  --all-extras --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \
+	  --no-emit-find-links --no-header --annotation-style=line -o constraints.txt pyproject.toml -
+
+# Write the documents that the code defines.
+schema:
+	$(BIN)/edgevision schema config >docs/config.schema.json
+	$(BIN)/edgevision schema mqtt >docs/mqtt.schema.json
+	$(BIN)/edgevision schema asyncapi >docs/asyncapi.json

@@ -1,0 +1,88 @@
+"""Everything that can go wrong and be said in one line, each with its exit status.
+
+Exit statuses follow BSD's sysexits.h where it has a fitting one: 65 data, 66 no input,
+69 unavailable, 70 software, 73 cannot create, 77 permission, 78 configuration. systemd
+must not restart the service on 78 and may on all others.
+"""
+
+from __future__ import annotations
+
+
+class EdgevisionError(Exception):
+    """Base of all errors a user may see: `str(error)` is complete, `exit_status` distinct."""
+
+    exit_status = 1
+
+
+class UsageError(EdgevisionError):
+    """A command was called with arguments that make no sense."""
+
+    exit_status = 2
+
+
+class ConfigError(EdgevisionError):
+    """The configuration cannot be used. Holds every fault found, one line each."""
+
+    exit_status = 78
+
+    def __init__(self, *faults: str) -> None:
+        """Keep the faults in the order in which they stand in the file."""
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class ModelError(EdgevisionError):
+    """A model folder is missing, incomplete, altered or not what its card says."""
+
+    exit_status = 65
+
+
+class ModelMismatchError(ModelError):
+    """Two parts of a model disagree about a shape."""
+
+
+class SourceError(EdgevisionError):
+    """A camera, stream, recording or image cannot be opened or read."""
+
+    exit_status = 66
+
+
+class BadFrameError(SourceError):
+    """A single frame cannot be used; the source may well deliver the next one."""
+
+
+class BrokerError(EdgevisionError):
+    """The MQTT broker cannot be reached or does not speak MQTT."""
+
+    exit_status = 69
+
+
+class BrokerRefusedError(BrokerError):
+    """The MQTT broker answered and said no: wrong user, password or rights."""
+
+    exit_status = 77
+
+
+class BackendError(EdgevisionError):
+    """The inference engine is missing or fails."""
+
+    exit_status = 70
+
+
+class OutputError(EdgevisionError):
+    """A result cannot be written."""
+
+    exit_status = 73
+
+
+class MissingExtraError(EdgevisionError):
+    """A command needs packages that only an extra installs."""
+
+    exit_status = 72
+
+    def __init__(self, *, command: str, extra: str, missing: str) -> None:
+        """Name the command, the extra that it needs and the package that was not found."""
+        super().__init__(
+            f"{command} needs the package {missing}, which is not installed: "
+            f'pip install "edgevision[{extra}]"'
+        )
