@@ -1,0 +1,1 @@
+"""From raw outputs to labelled boxes."""

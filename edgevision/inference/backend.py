@@ -1,0 +1,47 @@
+"""The protocol of an inference engine, and the choice of one."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from edgevision.inference.onnxruntime import OnnxRuntimeBackend
+
+if TYPE_CHECKING:
+    from edgevision.card import Model
+    from edgevision.config import Config
+    from edgevision.records import U8, RawOutputs
+
+log = logging.getLogger(__name__)
+
+
+class Backend(Protocol):
+    """An engine with a loaded network."""
+
+    @property
+    def name(self) -> str:
+        """Return the engine's name as it is published."""
+        ...
+
+    def run(self, image: U8) -> RawOutputs:
+        """Run the network.
+
+        Args:
+            image: uint8 [1, height, width, 3] BGR, of the size on the model card.
+
+        Raises:
+            BackendError: the engine failed.
+        """
+        ...
+
+
+def open_backend(model: Model, config: Config) -> Backend:
+    """Load the model into the configured engine.
+
+    Raises:
+        BackendError: the engine is missing or cannot load the model.
+        ModelError: the model's file is not the one on its card.
+    """
+    backend = OnnxRuntimeBackend(model, config.runtime)
+    log.info("backend %s, %s threads, model %s", backend.name, backend.threads, model.card.name)
+    return backend

@@ -1,0 +1,111 @@
+"""ONNX Runtime. The only file that knows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevision.errors import BackendError, ModelMismatchError
+from edgevision.records import RawOutputs
+
+try:
+    import onnxruntime
+except ImportError:  # no wheel for 32-bit ARM
+    onnxruntime = None
+
+if TYPE_CHECKING:
+    from edgevision.card import Model
+    from edgevision.config import RuntimeConfig
+    from edgevision.records import U8
+
+
+class OnnxRuntimeBackend:
+    """A network in an ONNX Runtime session."""
+
+    name = "onnxruntime"
+
+    def __init__(self, model: Model, config: RuntimeConfig, *, graph: bytes | None = None) -> None:
+        """Load the card's graph, or another one with the same inputs and outputs.
+
+        Raises:
+            BackendError: ONNX Runtime is missing, lacks a provider, or refuses the graph.
+            ModelError: the model's file is not the one on its card.
+            ModelMismatchError: the graph does not take what the card says.
+        """
+        if onnxruntime is None:
+            msg = "expected the package onnxruntime, got none: pip install onnxruntime"
+            raise BackendError(msg)
+        self.threads = config.thread_count
+        card = model.card
+        self._input = card.input.name
+        self._outputs = [card.outputs.box_offsets, card.outputs.class_logits]
+        _check_providers(config.providers)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph or model.read(card.onnx),
+                sess_options=_session_options(config),
+                providers=list(config.providers),
+            )
+        except Exception as error:
+            first_line = str(error).splitlines()[0]
+            msg = f"{model.folder / card.onnx}: ONNX Runtime cannot load it: {first_line}"
+            raise BackendError(msg) from error
+        self._check_graph(model)
+
+    def run(self, image: U8) -> RawOutputs:
+        """Run the network on uint8 [1, height, width, 3] BGR."""
+        try:
+            offsets, logits = self._session.run(self._outputs, {self._input: image})
+        except Exception as error:
+            msg = f"ONNX Runtime failed: {str(error).splitlines()[0]}"
+            raise BackendError(msg) from error
+        return RawOutputs(offsets[0], logits[0])
+
+    def _check_graph(self, model: Model) -> None:
+        card = model.card
+        shapes = {
+            value.name: tuple(value.shape)
+            for value in (*self._session.get_inputs(), *self._session.get_outputs())
+        }
+        expected = {
+            card.input.name: (1, card.input.height, card.input.width, 3),
+            card.outputs.box_offsets: (1, card.anchor_count, 4),
+            card.outputs.class_logits: (1, card.anchor_count, len(model.labels)),
+        }
+        for name, shape in expected.items():
+            if shapes.get(name) != shape:
+                msg = (
+                    f"{model.folder / card.onnx}: expected {name} {list(shape)} as on the card, "
+                    f"got {list(shapes[name]) if name in shapes else 'nothing of that name'}"
+                )
+                raise ModelMismatchError(msg)
+
+
+def _check_providers(wanted: tuple[str, ...]) -> None:
+    available = onnxruntime.get_available_providers()
+    missing = [name for name in wanted if name not in available]
+    if missing:
+        msg = (
+            f"runtime.providers: expected some of {', '.join(available)} (what this build of "
+            f"ONNX Runtime has), got {', '.join(missing)}"
+        )
+        raise BackendError(msg)
+
+
+def _session_options(config: RuntimeConfig) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = config.thread_count
+    options.inter_op_num_threads = config.inter_op_threads
+    options.execution_mode = (
+        onnxruntime.ExecutionMode.ORT_PARALLEL
+        if config.inter_op_threads > 1
+        else onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    )
+    levels = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = {
+        "all": levels.ORT_ENABLE_ALL,
+        "extended": levels.ORT_ENABLE_EXTENDED,
+        "basic": levels.ORT_ENABLE_BASIC,
+        "disabled": levels.ORT_DISABLE_ALL,
+    }[config.graph_optimization]
+    options.log_severity_level = 4  # errors come as exceptions
+    return options
