@@ -1,0 +1,1 @@
+"""Building the networks; nothing that runs on the board imports this room."""

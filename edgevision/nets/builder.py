@@ -1,0 +1,95 @@
+"""Laying out a network node by node, with the sizes worked out on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevision.errors import ModelError
+from edgevision.nets.graph import Activation, Add, Conv, FeatureMap, Network, Node, Predictions
+from edgevision.nets.padding import same_pads, same_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class GraphBuilder:
+    """Collects nodes; every method appends one and returns the map it computes."""
+
+    def __init__(self, *, rows: int, columns: int, channels: int) -> None:
+        """Start with the image.
+
+        Raises:
+            ModelError: a size is not positive.
+        """
+        if min(rows, columns, channels) < 1:
+            msg = f"expected an input of at least 1x1x1, got {rows}x{columns}x{channels}"
+            raise ModelError(msg)
+        self.image = FeatureMap("image", rows, columns, channels)
+        self._nodes: dict[str, Node] = {}
+        self._maps = {self.image.name: self.image}
+
+    def conv(
+        self,
+        name: str,
+        source: FeatureMap,
+        channels: int,
+        *,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        activation: Activation = Activation.RELU6,
+    ) -> FeatureMap:
+        """Append a convolution with SAME padding to `channels` output channels."""
+        rows = same_size(source.rows, stride=stride)
+        columns = same_size(source.columns, stride=stride)
+        output = FeatureMap(name, rows, columns, channels)
+        pads = same_pads(source.rows, source.columns, kernel=kernel, stride=stride)
+        self._append(
+            Conv(
+                name=name,
+                source=source.name,
+                in_channels=source.channels,
+                output=output,
+                kernel=kernel,
+                stride=stride,
+                groups=groups,
+                pads=pads,
+                activation=activation,
+            )
+        )
+        return output
+
+    def add(self, name: str, *, branch: FeatureMap, stream: FeatureMap) -> FeatureMap:
+        """Append the residual sum of two maps of one shape."""
+        output = FeatureMap(name, stream.rows, stream.columns, stream.channels)
+        self._append(Add(name, branch.name, stream.name, output))
+        return output
+
+    def predictions(self, name: str, sources: Sequence[FeatureMap], *, width: int) -> Predictions:
+        """Append an output: the head maps as one table of rows of `width` numbers."""
+        node = Predictions(name, tuple(sources), width)
+        self._append(node)
+        return node
+
+    def map(self, name: str) -> FeatureMap:
+        """Return the map that the layer `name` computes.
+
+        Raises:
+            ModelError: there is no such layer.
+        """
+        if name not in self._maps:
+            msg = f"expected the name of a layer, got {name!r}"
+            raise ModelError(msg)
+        return self._maps[name]
+
+    def build(self, name: str) -> Network:
+        """Return the finished network."""
+        return Network(name, self.image, tuple(self._nodes.values()))
+
+    def _append(self, node: Node) -> None:
+        if node.name in self._nodes:
+            msg = f"expected a layer name of its own, got {node.name!r} a second time"
+            raise ModelError(msg)
+        self._nodes[node.name] = node
+        if not isinstance(node, Predictions):
+            self._maps[node.name] = node.output

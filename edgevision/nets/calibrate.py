@@ -1,0 +1,122 @@
+"""Measuring the ranges of activations on real images, and choosing their quantization."""
+
+from __future__ import annotations
+
+from functools import reduce
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgevision.nets.graph import Activation, Add, Conv
+from edgevision.nets.onnx_float import float_onnx
+from edgevision.nets.quantize import LEVELS, Affine, Range, affine
+from edgevision.nets.session import GraphSession
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edgevision.nets.graph import Network
+    from edgevision.nets.progress import Progress
+    from edgevision.nets.weights import Weights
+    from edgevision.records import F32, I64, U8
+
+RELU6_HIGH = 6.0
+# Linear maps have a few far outliers; cutting this share off at either end costs less than
+# the coarser steps that they would force on all other values.
+OUTLIER_SHARE = 1e-4
+BINS = 4096
+# The scale of a sum's operand is k / 255 of the sum's, k an integer. The exact result is then
+# a multiple of 1 / 255, an odd number, and never near half an integer, so that it is rounded
+# the same way on every processor, however it orders and fuses the float32 arithmetic.
+RATIO_STEPS = 255
+
+
+def measure_ranges(
+    network: Network, weights: Weights, images: Sequence[U8], on_progress: Progress
+) -> dict[str, Range]:
+    """Run the float graph on images and return the range of every layer's result.
+
+    ReLU6 results: from 0 to the largest value. Linear results: from the `OUTLIER_SHARE`
+    quantile to its counterpart, to within one of `BINS` histogram bins.
+
+    Args:
+        network: the network.
+        weights: its float weights.
+        images: each uint8 [rows, columns, 3] BGR, of the network's input size.
+        on_progress: told about every image.
+    """
+    layers = [node for node in network.nodes if isinstance(node, Conv | Add)]
+    linear = [n.name for n in layers if isinstance(n, Add) or n.activation is Activation.LINEAR]
+    session = GraphSession(
+        float_onnx(network, weights, with_maps=True), [layer.name for layer in layers]
+    )
+    steps = 2 * len(images)
+    spans: dict[str, Range] = {}
+    for index, image in enumerate(images):
+        on_progress("measuring ranges", index, steps)
+        for name, values in session.run(image).items():
+            seen = Range(float(np.min(values)), float(np.max(values)))
+            spans[name] = seen.union(spans.get(name, seen))
+    counts = {name: np.zeros(BINS, np.int64) for name in linear}
+    for index, image in enumerate(images, len(images)):
+        on_progress("measuring ranges", index, steps)
+        maps = session.run(image)
+        for name in linear:
+            counts[name] += _histogram(np.asarray(maps[name], np.float32), spans[name])
+    on_progress("measuring ranges", steps, steps)
+    return spans | {name: without_outliers(spans[name], counts[name]) for name in linear}
+
+
+def without_outliers(span: Range, counts: I64) -> Range:
+    """Cut `OUTLIER_SHARE` of the values off at either end of a range.
+
+    Args:
+        span: from the smallest to the largest value.
+        counts: int64 [bins], how many values fall into each of equal parts of the range.
+    """
+    cumulated = np.cumsum(counts)
+    edges = np.linspace(span.low, span.high, len(counts) + 1)
+    first = np.searchsorted(cumulated, cumulated[-1] * OUTLIER_SHARE)
+    last = np.searchsorted(cumulated, cumulated[-1] * (1 - OUTLIER_SHARE))
+    return Range(float(edges[first]), float(edges[last + 1]))
+
+
+def choose_activations(
+    network: Network, ranges: Mapping[str, Range], output_ranges: Mapping[str, Range]
+) -> dict[str, Affine]:
+    """Return the quantization of every layer's result and of every output.
+
+    Args:
+        network: the network.
+        ranges: the range of every layer's result.
+        output_ranges: the range to represent of an output, where it is not what its maps
+            were seen to take. All maps of an output share one quantization, so that their
+            tables can be joined as integers.
+    """
+    chosen: dict[str, Affine] = {}
+    for conv in network.convs:
+        quantized = affine(ranges[conv.name])
+        if conv.activation is Activation.RELU6:
+            quantized = Affine(min(quantized.scale, RELU6_HIGH / LEVELS), 0)
+        chosen[conv.name] = quantized
+    for add in reversed(network.adds):  # a stream's last sum first: the others depend on it
+        total = chosen.setdefault(add.name, affine(ranges[add.name]))
+        for name in (add.branch, add.stream):
+            chosen[name] = _operand(ranges[name], total)
+    for table in network.outputs:
+        seen = [ranges[source.name] for source in table.sources]
+        quantized = affine(output_ranges.get(table.name) or reduce(Range.union, seen))
+        chosen |= dict.fromkeys([table.name, *(s.name for s in table.sources)], quantized)
+    return chosen
+
+
+def _operand(span: Range, total: Affine) -> Affine:
+    steps = ceil((span.high - span.low) / LEVELS / total.scale * RATIO_STEPS)
+    return affine(span, scale=total.scale * max(steps, 1) / RATIO_STEPS)
+
+
+def _histogram(values: F32, span: Range) -> I64:
+    width = (span.high - span.low) or 1.0
+    bins = ((values - np.float32(span.low)) * np.float32(BINS / width)).astype(np.int64)
+    return np.bincount(bins.clip(0, BINS - 1).ravel(), minlength=BINS)
