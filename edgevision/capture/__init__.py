@@ -1,0 +1,1 @@
+"""Frames from cameras, streams, recordings and image folders."""

@@ -1,0 +1,82 @@
+"""Decoding ahead: the next frames of a recording are made while the present one is used."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+from edgevision.errors import BadFrameError, EdgevisionError
+
+if TYPE_CHECKING:
+    from edgevision.capture.source import FrameSource
+    from edgevision.records import U8
+
+DEPTH = 4
+POLL_S = 0.1
+
+
+class DecodedAhead:
+    """A recording that is decoded in a thread of its own. Loses nothing and keeps the order."""
+
+    def __init__(self, source: FrameSource) -> None:
+        """Begin to decode; `source` belongs to this object from now on."""
+        self._source = source
+        self.fps = source.fps
+        self.frame_count = source.frame_count
+        self._closing = threading.Event()
+        self._ready: queue.Queue[U8 | EdgevisionError | None] = queue.Queue(DEPTH)
+        self._grabbed: U8 | EdgevisionError | None = None
+        self._thread = threading.Thread(target=self._decode, name="decode", daemon=True)
+        self._thread.start()
+
+    def grab(self) -> bool:
+        """Go to the next frame; False at the end.
+
+        Raises:
+            SourceError: the recording breaks off.
+        """
+        self._grabbed = self._ready.get()
+        if isinstance(self._grabbed, EdgevisionError) and not isinstance(
+            self._grabbed, BadFrameError
+        ):
+            raise self._grabbed
+        return self._grabbed is not None
+
+    def retrieve(self) -> U8:
+        """Return the grabbed frame.
+
+        Raises:
+            BadFrameError: it could not be decoded.
+        """
+        if self._grabbed is None or isinstance(self._grabbed, EdgevisionError):
+            raise self._grabbed or BadFrameError("expected grab before retrieve")
+        return self._grabbed
+
+    def close(self) -> None:
+        """End the thread and release the source."""
+        self._closing.set()
+        self._thread.join()
+        self._source.close()
+
+    def _decode(self) -> None:
+        try:
+            while self._source.grab():
+                try:
+                    item: U8 | EdgevisionError = self._source.retrieve()
+                except BadFrameError as error:
+                    item = error
+                if not self._hand_over(item):
+                    return
+            self._hand_over(None)
+        except EdgevisionError as error:
+            self._hand_over(error)
+
+    def _hand_over(self, item: U8 | EdgevisionError | None) -> bool:
+        while not self._closing.is_set():
+            try:
+                self._ready.put(item, timeout=POLL_S)
+            except queue.Full:
+                continue
+            return True
+        return False

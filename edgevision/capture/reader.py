@@ -1,0 +1,156 @@
+"""Reading one camera in a thread: open, read, and after a fault open again, for ever."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from edgevision.capture.source import open_source
+from edgevision.clock import NS_PER_S
+from edgevision.errors import BadFrameError, SourceError
+from edgevision.records import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from edgevision.clock import Clock
+    from edgevision.config import CameraConfig
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+# Bad frames in a row after which a source is opened again.
+MAX_BAD_FRAMES = 30
+STARTING = "starting"
+END_OF_RECORDING = "end of recording"
+STOPPED = "service stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    """What a camera is doing.
+
+    Attributes:
+        status: as published.
+        reason: in words.
+        since: time of day of the change, UTC.
+    """
+
+    status: Literal["online", "offline", "stalled", "disabled"]
+    reason: str
+    since: datetime
+
+
+class CameraReader:
+    """A thread that keeps one camera's frames coming."""
+
+    def __init__(
+        self, name: str, camera: CameraConfig, *, deliver: Callable[[Frame], None], clock: Clock
+    ) -> None:
+        """Prepare; `start` opens the source.
+
+        Args:
+            name: the camera's name.
+            camera: its configuration.
+            deliver: called with each frame on this reader's thread.
+            clock: where stamps come from.
+        """
+        self.name = name
+        self.captured = 0
+        self.unusable = 0
+        self.reconnects = 0
+        self._camera = camera
+        self._deliver = deliver
+        self._clock = clock
+        self._state = CameraState("offline", STARTING, clock.wall())
+        self._last_frame_ns = clock.monotonic_ns()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
+
+    @property
+    def shown_source(self) -> str:
+        """Return the source without user and password."""
+        return self._camera.shown_source
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Ask the thread to end and wait for it; a blocked read may outlast the wait."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def state(self) -> CameraState:
+        """Return the present state, stalled when an open source has been silent too long."""
+        silent_s = (self._clock.monotonic_ns() - self._last_frame_ns) / NS_PER_S
+        if self._state.status == "online" and silent_s > self._camera.stall_after_s:
+            reason = f"no frame for {self._camera.stall_after_s:g} s"
+            self._become("stalled", reason)
+        return self._state
+
+    def _run(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            captured = self.captured
+            try:
+                self._read_until_end()
+                if not self._camera.loop:
+                    self._become("offline", END_OF_RECORDING)
+                    return
+                continue
+            except SourceError as error:
+                self._become("offline", str(error))
+            except Exception:
+                log.exception("camera %s: unexpected fault", self.name)
+                self._become("offline", "unexpected fault, see the log")
+            self.reconnects += 1
+            if self.captured > captured:
+                pause_s = FIRST_PAUSE_S
+            self._stopping.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def _read_until_end(self) -> None:
+        source = open_source(self._camera)
+        try:
+            next_ns = self._clock.monotonic_ns()
+            bad = 0
+            while not self._stopping.is_set() and source.grab():
+                if source.fps is not None:
+                    next_ns = self._keep_pace(next_ns, source.fps)
+                captured_ns, captured_at = self._clock.monotonic_ns(), self._clock.wall()
+                try:
+                    image = source.retrieve()
+                    frame = Frame(self.name, self.captured, image, captured_ns, captured_at)
+                except BadFrameError as error:
+                    self.unusable += 1
+                    bad += 1
+                    if bad >= MAX_BAD_FRAMES:
+                        msg = f"{error} ({bad} times in a row)"
+                        raise SourceError(msg) from None
+                    continue
+                bad = 0
+                self._last_frame_ns = captured_ns
+                self._become("online", "frames arrive")
+                self.captured += 1
+                self._deliver(frame)
+        finally:
+            source.close()
+
+    def _keep_pace(self, due_ns: int, fps: float) -> int:
+        """Wait until a recording's frame is due; return when the next one is."""
+        wait_s = (due_ns - self._clock.monotonic_ns()) / NS_PER_S
+        if wait_s > 0:
+            self._stopping.wait(wait_s)
+            return due_ns + round(NS_PER_S / fps)
+        return self._clock.monotonic_ns() + round(NS_PER_S / fps)
+
+    def _become(self, status: Literal["online", "offline", "stalled"], reason: str) -> None:
+        if (status, reason) != (self._state.status, self._state.reason):
+            self._state = CameraState(status, reason, self._clock.wall())
