@@ -1,0 +1,200 @@
+"""The way to the broker: kept up for ever, honest about its state.
+
+One thread makes a connection, waits until it ends, and makes the next after a growing,
+jittered pause. Nothing half-done is carried from one connection to the next; what must
+survive is published again by `on_connected`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import ssl
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevision.errors import BrokerError, BrokerRefusedError, ConfigError
+from edgevision.messaging.connection import VERSIONS, Connection, Endpoint, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from edgevision.config import MqttConfig, TlsConfig
+
+__all__ = ["Message", "MqttClient"]
+
+log = logging.getLogger(__name__)
+
+CREDENTIAL = "mqtt_password"
+FIRST_PAUSE_S = 0.5
+
+
+class MqttClient:
+    """A connection to the broker that is made again whenever it ends."""
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        *,
+        client_id: str,
+        will: Message | None = None,
+        on_connected: Callable[[], None] = lambda: None,
+        subscribe: Sequence[str] = (),
+        on_message: Callable[[str, bytes], None] = lambda _topic, _payload: None,
+    ) -> None:
+        """Prepare; `start` connects.
+
+        Args:
+            config: broker, credentials, TLS.
+            client_id: unique at the broker.
+            will: what the broker publishes should a connection break.
+            on_connected: called on the network thread each time the broker has accepted.
+            subscribe: topic filters, subscribed to on each connection.
+            on_message: called on the network thread with topic and payload.
+
+        Raises:
+            ConfigError: a certificate or the password file cannot be read.
+        """
+        self._endpoint = Endpoint(
+            host=config.host,
+            port=config.port_number,
+            client_id=client_id,
+            keepalive_s=config.keepalive_s,
+            connect_timeout_s=config.connect_timeout_s,
+            username=config.username,
+            password=_password(config),
+            tls=_tls_context(config.tls) if config.tls else None,
+            will=will,
+        )
+        self._versions: list[str] = (
+            list(VERSIONS) if config.protocol == "auto" else [config.protocol]
+        )
+        self._pause_max_s = config.reconnect_max_s
+        self._on_connected = on_connected
+        self._subscribe = tuple(subscribe)
+        self._on_message = on_message
+        self._attempt: Connection | None = None
+        self._open: Connection | None = None
+        self._connections = 0
+        self._fault = BrokerError(f"{self.address}: not connected yet")
+        self._stopping = threading.Event()
+        self._settled = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+
+    @property
+    def address(self) -> str:
+        """Return the broker as host:port."""
+        return self._endpoint.address
+
+    @property
+    def connected(self) -> bool:
+        """Return whether the broker has accepted the present connection."""
+        return self._open is not None
+
+    @property
+    def reconnects(self) -> int:
+        """Return how many times the connection was made again."""
+        return max(0, self._connections - 1)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Return how many QoS 1 messages of this connection still lack their PUBACK."""
+        connection = self._open
+        return connection.unacknowledged if connection else 0
+
+    def start(self) -> None:
+        """Begin to connect; returns at once, also while the broker is down."""
+        self._thread.start()
+
+    def wait_connected(self, timeout_s: float) -> None:
+        """Wait for the first connection, for commands that make no sense without one.
+
+        Raises:
+            BrokerRefusedError: the broker said no.
+            BrokerError: there was no connection within the time.
+        """
+        self._settled.wait(timeout_s)
+        if not self.connected:
+            raise self._fault
+
+    def send(self, message: Message) -> bool:
+        """Hand a message to the connection; False if it was not taken. The caller counts."""
+        connection = self._open
+        return connection is not None and connection.send(message)
+
+    def stop(self, *, last: Message | None = None, timeout_s: float = 1.0) -> None:
+        """Send a last message, wait for its PUBACK as long as allowed, and disconnect."""
+        self._stopping.set()
+        attempt = self._attempt
+        if attempt is not None:
+            attempt.close(last=last, timeout_s=timeout_s)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            self._attempt = Connection(
+                self._endpoint,
+                self._versions[0],
+                on_open=self._opened,
+                on_message=self._on_message,
+            )
+            ending = self._attempt.hold()
+            self._open = None
+            if self._stopping.is_set():
+                return
+            if ending.opened or str(ending.fault) != str(self._fault):
+                log.warning("MQTT: %s; trying again", ending.fault)
+            self._fault = ending.fault
+            if isinstance(ending.fault, BrokerRefusedError):
+                self._settled.set()
+            if ending.other_version:
+                self._versions.append(self._versions.pop(0))
+            if ending.opened:
+                pause_s = FIRST_PAUSE_S
+            # Jitter, so that many boards that lost one broker do not come back as one.
+            self._stopping.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+            pause_s = min(pause_s * 2, self._pause_max_s)
+
+    def _opened(self, connection: Connection) -> None:
+        self._connections += 1
+        self._open = connection
+        log.info("MQTT: connected to %s, version %s", self.address, self._versions[0])
+        for topic_filter in self._subscribe:
+            connection.subscribe(topic_filter)
+        self._on_connected()
+        self._settled.set()
+
+
+def _password(config: MqttConfig) -> str | None:
+    """Return the password from the configuration, its file, or the systemd credential."""
+    if config.password is not None:
+        return config.password.get_secret_value()
+    path = config.password_file
+    if path is None:
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        path = Path(folder) / CREDENTIAL if folder else None
+        if path is None or config.username is None or not path.exists():
+            return None
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        fault = f"mqtt.password_file: expected a readable UTF-8 file, got {path}: {error}"
+        raise ConfigError(fault) from None
+
+
+def _tls_context(config: TlsConfig) -> ssl.SSLContext:
+    """Return a context that verifies certificate and host name."""
+    key = "ca_file"
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file)
+        if config.cert_file is not None:
+            key = "cert_file"
+            context.load_cert_chain(config.cert_file, config.key_file)
+    except OSError as error:
+        fault = f"mqtt.tls.{key}: expected a readable PEM file, got {getattr(config, key)}: {error}"
+        raise ConfigError(fault) from None
+    return context

@@ -1,0 +1,215 @@
+"""One MQTT connection, from CONNECT to its end. The only file that knows paho."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edgevision.errors import BrokerError, BrokerRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Telemetry that paho has queued but not yet written to the socket. A broker that stalls
+# would otherwise fill the memory with detections nobody can use any more.
+MAX_UNWRITTEN = 16
+
+VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+
+_AUTHORIZATION = frozenset(
+    ReasonCode(PacketTypes.CONNACK, name).value
+    for name in ("Bad user name or password", "Not authorized", "Banned")
+)
+_UNSUPPORTED_VERSION = ReasonCode(PacketTypes.CONNACK, "Unsupported protocol version").value
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A topic and its payload, with how it is to be delivered."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A broker and who we are to it."""
+
+    host: str
+    port: int
+    client_id: str
+    keepalive_s: int = 30
+    connect_timeout_s: float = 10.0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = None
+    will: Message | None = None
+
+    @property
+    def address(self) -> str:
+        """Return host:port."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a connection ended.
+
+    Attributes:
+        fault: why, in one line.
+        opened: whether the broker had accepted it.
+        other_version: whether the broker may only speak the other MQTT version.
+    """
+
+    fault: BrokerError
+    opened: bool
+    other_version: bool = False
+
+
+class Connection:
+    """A paho client for a single connection. It counts only once the CONNACK says success."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        version: str,
+        *,
+        on_open: Callable[[Connection], None],
+        on_message: Callable[[str, bytes], None],
+    ) -> None:
+        """Prepare; `hold` connects. Both callbacks run on the network thread."""
+        self._endpoint = endpoint
+        self._on_open = on_open
+        self._lock = threading.Lock()
+        self._answered = threading.Event()
+        self._ended = threading.Event()
+        self._opened = False
+        self._refusal: ReasonCode | None = None
+        self._why = "connection ended"
+        self._unwritten: deque[paho.MQTTMessageInfo] = deque()
+        self._unacknowledged: list[paho.MQTTMessageInfo] = []
+        self._client = client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=endpoint.client_id,
+            protocol=VERSIONS[version],
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = endpoint.connect_timeout_s
+        if endpoint.username is not None:
+            client.username_pw_set(endpoint.username, endpoint.password)
+        if endpoint.tls is not None:
+            client.tls_set_context(endpoint.tls)
+        if endpoint.will is not None:
+            will = endpoint.will
+            client.will_set(will.topic, will.payload, will.qos, will.retain)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = lambda _client, _data, message: on_message(
+            message.topic, bytes(message.payload)
+        )
+
+    def hold(self) -> Ending:
+        """Connect, stay connected until either side ends it, and say how it ended."""
+        endpoint = self._endpoint
+        address = endpoint.address
+        try:
+            self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s)
+        except ssl.SSLError as error:
+            return Ending(BrokerError(f"{address}: TLS failed: {error}"), opened=False)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            fault = BrokerError(f"{address}: cannot be reached ({why})")
+            return Ending(fault, opened=False)
+        self._client.loop_start()
+        try:
+            if not self._answered.wait(endpoint.connect_timeout_s):
+                expected = f"expected an answer within {endpoint.connect_timeout_s:g} s, got none"
+                return Ending(BrokerError(f"{address}: {expected}"), opened=False)
+            self._ended.wait()
+        finally:
+            self._client.disconnect()
+            self._client.loop_stop()
+        if self._refusal is not None:
+            return self._refused(self._refusal)
+        # A broker that only knows the other version may also just hang up.
+        fault = BrokerError(f"{address}: {self._why}")
+        return Ending(fault, opened=self._opened, other_version=not self._opened)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Return how many QoS 1 messages still lack their PUBACK."""
+        with self._lock:
+            self._unacknowledged = [i for i in self._unacknowledged if not i.is_published()]
+            return len(self._unacknowledged)
+
+    def subscribe(self, topic_filter: str) -> None:
+        """Ask for messages, at most at QoS 1."""
+        self._client.subscribe(topic_filter, qos=1)
+
+    def send(self, message: Message) -> bool:
+        """Hand a message over.
+
+        Returns:
+            False when it was not taken: the connection is gone, or it is telemetry (QoS 0)
+            and too much of that is still unwritten.
+        """
+        with self._lock:
+            while self._unwritten and self._unwritten[0].is_published():
+                self._unwritten.popleft()
+            if message.qos == 0 and len(self._unwritten) >= MAX_UNWRITTEN:
+                return False
+            info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
+            if info.rc != paho.MQTT_ERR_SUCCESS:
+                return False
+            (self._unacknowledged if message.qos else self._unwritten).append(info)
+            return True
+
+    def close(self, *, last: Message | None, timeout_s: float) -> None:
+        """Send a last message, wait for its PUBACK as long as allowed, and disconnect."""
+        if last is not None and self._opened:
+            info = self._client.publish(last.topic, last.payload, last.qos, last.retain)
+            with contextlib.suppress(RuntimeError, ValueError):
+                info.wait_for_publish(timeout_s)
+        self._why = "closed"
+        self._client.disconnect()
+        self._answered.set()
+        self._ended.set()
+
+    def _on_connect(
+        self, _client: object, _data: object, _flags: object, code: ReasonCode, _props: object
+    ) -> None:
+        if code.is_failure:
+            self._refusal = code
+            self._ended.set()
+        else:
+            self._opened = True
+            self._on_open(self)
+        self._answered.set()
+
+    def _on_disconnect(
+        self, _client: object, _data: object, _flags: object, code: ReasonCode, _props: object
+    ) -> None:
+        self._why = f"connection ended ({code})"
+        self._ended.set()
+        self._answered.set()
+
+    def _refused(self, code: ReasonCode) -> Ending:
+        address = self._endpoint.address
+        if code.value == _UNSUPPORTED_VERSION:
+            fault = BrokerError(f"{address}: refused this version of MQTT")
+            return Ending(fault, opened=False, other_version=True)
+        if code.value in _AUTHORIZATION:
+            hint = "check mqtt.username and the password"
+            return Ending(BrokerRefusedError(f"{address}: refused: {code}; {hint}"), opened=False)
+        return Ending(BrokerError(f"{address}: refused: {code}"), opened=False)

@@ -1,0 +1,269 @@
+"""The payloads of the MQTT contract, schema version 1.
+
+Published as JSON in UTF-8. Times are RFC 3339 in UTC with microseconds, durations are in
+milliseconds, boxes are fractions of the frame. `schema()` exports all of them as one JSON
+Schema document.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic.json_schema import models_json_schema
+
+SCHEMA_VERSION: Literal[1] = 1
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return an aware time as RFC 3339, UTC, with six decimals: 2026-01-31T12:00:00.000000Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+Timestamp = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    Field(json_schema_extra={"type": "string", "format": "date-time"}),
+]
+Milliseconds = Annotated[
+    float, Field(ge=0), PlainSerializer(lambda value: round(value, 3), return_type=float)
+]
+Hertz = Annotated[
+    float, Field(ge=0), PlainSerializer(lambda value: round(value, 2), return_type=float)
+]
+Fraction = Annotated[
+    float, Field(ge=0, le=1), PlainSerializer(lambda value: round(value, 5), return_type=float)
+]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class _Message(_Record):
+    schema_version: Literal[1] = SCHEMA_VERSION
+    device: str
+    """Name of the board."""
+
+    def encode(self) -> bytes:
+        """Return the message as JSON."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+
+class StatusMessage(_Message):
+    """`<prefix>/status`, retained: the service as a whole; `offline` is also the last will."""
+
+    status: Literal["online", "offline"]
+    reason: str | None = None
+    """Why it is offline."""
+    version: str
+    """Version of edgevision."""
+    model: str
+    """Name of the model."""
+    backend: str
+    """Inference engine in use."""
+    started_at: Timestamp
+    """When the service started."""
+
+
+class CameraStatusMessage(_Message):
+    """`<prefix>/<camera>/status`, retained."""
+
+    camera: str
+    status: Literal["online", "offline", "stalled", "disabled"]
+    reason: str
+    """What is going on, in words."""
+    since: Timestamp
+    """When this status began."""
+    source: str
+    """Where the frames come from, without user and password."""
+
+
+class LatencyRecord(_Record):
+    """Where the time of one frame went."""
+
+    capture: Milliseconds
+    """Conversion to BGR, rotation, and waiting for the network."""
+    preprocess: Milliseconds
+    """Resize to the model input."""
+    inference: Milliseconds
+    """The network."""
+    decode: Milliseconds
+    """Thresholds, box decoding, non-maximum suppression."""
+    total: Milliseconds
+    """From arrival to the finished result."""
+
+
+class DetectionRecord(_Record):
+    """One object in one frame."""
+
+    label: str
+    score: Fraction
+    box: tuple[Fraction, Fraction, Fraction, Fraction]
+    """x, y of the left upper corner, width, height, as fractions of the frame."""
+
+
+class DetectionsMessage(_Message):
+    """`<prefix>/<camera>/detections`: one for each inferred frame, also without objects."""
+
+    camera: str
+    frame: Count
+    """Sequence number at the camera; frames that were skipped leave gaps."""
+    captured_at: Timestamp
+    """When the frame arrived."""
+    frame_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    """Width and height in pixels."""
+    model: str
+    """Name of the model."""
+    backend: str
+    """Inference engine in use."""
+    latency_ms: LatencyRecord
+    detections: tuple[DetectionRecord, ...]
+    """Best score first."""
+
+
+class PercentilesRecord(_Record):
+    """Three percentiles."""
+
+    p50: Milliseconds
+    p95: Milliseconds
+    p99: Milliseconds
+
+
+class LatencyPercentilesRecord(_Record):
+    """Percentiles of each stage; none while there were no frames."""
+
+    capture: PercentilesRecord
+    preprocess: PercentilesRecord
+    inference: PercentilesRecord
+    decode: PercentilesRecord
+    total: PercentilesRecord
+    """From arrival to the finished result."""
+    capture_to_publish: PercentilesRecord
+    """From arrival until the message was handed to the MQTT connection."""
+
+
+class FramesRecord(_Record):
+    """What became of the frames since the start of the service."""
+
+    captured: Count
+    inferred: Count
+    published: Count
+    overwritten: Count
+    """Not inferred, because a newer frame had arrived."""
+    unusable: Count
+    """Empty, of an unknown format, or refused by the network."""
+    unpublished: Count
+    """Inferred, but not sent: the broker was away or too slow."""
+
+
+class CameraMetricsMessage(_Message):
+    """`<prefix>/<camera>/metrics`."""
+
+    camera: str
+    measured_at: Timestamp
+    capture_fps: Hertz
+    inference_fps: Hertz
+    publish_fps: Hertz
+    frames: FramesRecord
+    reconnects: Count
+    """How often the source was opened again."""
+    latency_ms: LatencyPercentilesRecord | None = None
+
+
+class BoardMetricsMessage(_Message):
+    """`<prefix>/metrics`."""
+
+    measured_at: Timestamp
+    uptime_s: Annotated[float, Field(ge=0)]
+    """Seconds since the service started."""
+    cpu_percent: Annotated[float, Field(ge=0)]
+    """Of all cores together, whole board."""
+    process_cpu_percent: Annotated[float, Field(ge=0)]
+    """Of the service; 100 is one core."""
+    memory_percent: Annotated[float, Field(ge=0, le=100)]
+    """Of the board's memory."""
+    process_memory_bytes: Count
+    """Resident memory of the service."""
+    soc_temperature_c: float | None = None
+    """Where the board has a sensor."""
+    throttled: tuple[str, ...] | None = None
+    """What slows a Raspberry Pi down now or did since boot; empty: nothing."""
+    outbox_depth: Count
+    """Messages that the broker has not acknowledged yet."""
+    unpublished: Count
+    """Telemetry messages not sent since the start: the broker was away or too slow."""
+    mqtt_reconnects: Count
+    """How often the connection to the broker was made again."""
+
+
+MESSAGES: tuple[type[_Message], ...] = (
+    StatusMessage,
+    CameraStatusMessage,
+    DetectionsMessage,
+    CameraMetricsMessage,
+    BoardMetricsMessage,
+)
+
+
+def schema() -> dict[str, Any]:
+    """Return one JSON Schema document (2020-12) with a definition for each message."""
+    _, document = models_json_schema(
+        [(message, "serialization") for message in MESSAGES],
+        title="edgevision MQTT payloads, schema version 1",
+    )
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+
+
+_CHANNELS: dict[str, tuple[str, type[_Message]]] = {
+    "status": ("{prefix}/status", StatusMessage),
+    "metrics": ("{prefix}/metrics", BoardMetricsMessage),
+    "cameraStatus": ("{prefix}/{camera}/status", CameraStatusMessage),
+    "cameraMetrics": ("{prefix}/{camera}/metrics", CameraMetricsMessage),
+    "detections": ("{prefix}/{camera}/detections", DetectionsMessage),
+}
+
+
+def asyncapi() -> dict[str, Any]:
+    """Return the contract as an AsyncAPI 3.0 document: channels, operations, payloads."""
+    _, document = models_json_schema(
+        [(message, "serialization") for message in MESSAGES],
+        ref_template="#/components/schemas/{model}",
+    )
+    descriptions = {
+        "prefix": "edgevision/<device>, unless mqtt.prefix says otherwise",
+        "camera": "name of a camera in the configuration",
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "edgevision", "version": f"{SCHEMA_VERSION}.0.0"},
+        "defaultContentType": "application/json",
+        "channels": {
+            name: {
+                "address": address,
+                "parameters": {
+                    level: {"description": text}
+                    for level, text in descriptions.items()
+                    if f"{{{level}}}" in address
+                },
+                "messages": {name: {"$ref": f"#/components/messages/{message.__name__}"}},
+            }
+            for name, (address, message) in _CHANNELS.items()
+        },
+        "operations": {
+            f"send{name[0].upper()}{name[1:]}": {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{name}"},
+            }
+            for name in _CHANNELS
+        },
+        "components": {
+            "messages": {
+                message.__name__: {"payload": {"$ref": f"#/components/schemas/{message.__name__}"}}
+                for message in MESSAGES
+            },
+            "schemas": document["$defs"],
+        },
+    }

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import jsonschema
+import pytest
+from pydantic import ValidationError
+
+from edgevision.messaging.payloads import (
+    MESSAGES,
+    DetectionRecord,
+    DetectionsMessage,
+    LatencyRecord,
+    asyncapi,
+    rfc3339,
+    schema,
+)
+
+DOCS = Path(__file__).parents[2] / "docs"
+MOMENT = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
+
+
+def _detections(**changed: object) -> DetectionsMessage:
+    fields: dict[str, object] = {
+        "device": "porch",
+        "camera": "yard",
+        "frame": 7,
+        "captured_at": MOMENT,
+        "frame_size": (640, 480),
+        "model": "m",
+        "backend": "onnxruntime",
+        "latency_ms": LatencyRecord(capture=1, preprocess=2, inference=3, decode=4, total=10),
+        "detections": (DetectionRecord(label="Cat", score=0.123456, box=(0.1, 0.2, 0.3, 0.4)),),
+    }
+    return DetectionsMessage.model_validate(fields | changed)
+
+
+def test_a_detections_message_has_exactly_the_keys_of_the_contract() -> None:
+    assert list(json.loads(_detections().encode())) == [
+        "schema_version",
+        "device",
+        "camera",
+        "frame",
+        "captured_at",
+        "frame_size",
+        "model",
+        "backend",
+        "latency_ms",
+        "detections",
+    ]
+
+
+def test_times_are_rfc_3339_in_utc_with_microseconds() -> None:
+    east = MOMENT.astimezone(timezone(timedelta(hours=2)))
+    assert rfc3339(east) == "2026-01-31T12:00:00.000005Z"
+    assert json.loads(_detections(captured_at=east).encode())["captured_at"] == rfc3339(MOMENT)
+
+
+def test_scores_and_boxes_are_rounded_to_5_decimals() -> None:
+    assert json.loads(_detections().encode())["detections"][0]["score"] == 0.12346
+
+
+def test_a_box_outside_the_frame_is_refused() -> None:
+    with pytest.raises(ValidationError, match="less than or equal to 1"):
+        DetectionRecord(label="Cat", score=0.5, box=(0.0, 0.0, 1.5, 1.0))
+
+
+def test_a_message_validates_against_the_exported_schema() -> None:
+    document = schema() | {"$ref": "#/$defs/DetectionsMessage"}
+    jsonschema.validate(json.loads(_detections().encode()), document)
+
+
+def test_the_schema_has_a_definition_for_each_message_and_allows_no_other_keys() -> None:
+    definitions = schema()["$defs"]
+    for message in MESSAGES:
+        assert definitions[message.__name__]["additionalProperties"] is False
+
+
+def test_the_asyncapi_document_refers_only_to_what_it_holds() -> None:
+    document = asyncapi()
+    for pointer in _references(document):
+        node = document
+        for part in pointer.removeprefix("#/").split("/"):
+            node = node[part]
+        assert node
+
+
+@pytest.mark.parametrize(
+    ("name", "document"), [("mqtt.schema", schema()), ("asyncapi", asyncapi())]
+)
+def test_the_documents_in_docs_are_those_of_the_code(name: str, document: object) -> None:
+    found = json.loads((DOCS / f"{name}.json").read_text(encoding="utf-8"))
+    assert found == json.loads(json.dumps(document)), "run `make schema`"
+
+
+def _references(node: object) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + [ref for value in node.values() for ref in _references(value)]
+    if isinstance(node, list):
+        return [ref for value in node for ref in _references(value)]
+    return []
