@@ -1,0 +1,5 @@
+"""`python -m edgevision`."""
+
+from edgevision.cli.main import main
+
+main()

@@ -1,0 +1,252 @@
+"""`edgevision bench`: measure this machine with this model and your clip."""
+
+from __future__ import annotations
+
+import os
+import platform
+import queue
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import psutil
+from rich.table import Table
+
+from edgevision import __version__
+from edgevision.card import load_model
+from edgevision.cli.broker import DaemonProcess, loopback_broker
+from edgevision.cli.console import out, print_json, progress_bar
+from edgevision.config import DEMO_RECORDING, CameraConfig, Config, MqttConfig, RuntimeConfig
+from edgevision.errors import BackendError, SourceError, UsageError
+from edgevision.inference.onnxruntime import OnnxRuntimeBackend
+from edgevision.messaging.client import MqttClient
+from edgevision.service.bench import ROUNDS, WholePath, compare, prepared_inputs, run_rate
+
+if TYPE_CHECKING:
+    from edgevision.card import Model
+    from edgevision.messaging.client import Message
+
+CAMERA = "bench"
+FLOAT_GRAPH = "float.onnx"
+CONNECT_S = 10.0
+FIRST_DETECTION_S = 30.0
+DAEMON_S = 5.0
+STARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """What the user asked for; no recording means the bundled one, no threads 1 and all."""
+
+    recording: Path | None
+    threads: str
+    frames: int
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonFigures:
+    """A daemon with one camera, seen from outside.
+
+    Attributes:
+        first_detection_s: from process start to the first detections message, each start.
+        peak_memory_bytes: most resident memory the process ever had.
+        memory_bytes: resident memory at the end.
+    """
+
+    first_detection_s: list[float]
+    peak_memory_bytes: int
+    memory_bytes: int
+
+
+def bench(config: Config, options: BenchOptions) -> None:
+    """Measure and print.
+
+    Raises:
+        MissingExtraError: the embedded broker is not installed.
+        SourceError, ModelError, BackendError: recording or model cannot be used.
+    """
+    recording = options.recording or DEMO_RECORDING
+    source = CameraConfig.model_validate({"source": str(recording.absolute())})
+    if source.kind.is_live:
+        msg = f"{recording}: expected a recording or image folder, got a camera"
+        raise SourceError(msg)
+    config = config.model_copy(update={"cameras": {CAMERA: source}})
+    model = load_model(config.model)
+    threads = _thread_counts(options.threads)
+    with progress_bar() as bar, loopback_broker("bench") as port:
+        task = bar.add_task("bench", total=ROUNDS + len(threads) + 2)
+        inputs = prepared_inputs(model, source, count=16)
+        engine = OnnxRuntimeBackend(model, _one_thread(config))
+        with _Sink(port) as sink:
+            path = WholePath(model, engine, config, CAMERA, sink.send)
+            figures = path.measure(options.frames, lambda: bar.advance(task))
+        float_ratio = _float_ratio(model, config, engine, inputs, options.frames)
+        bar.advance(task)
+        sweep = {}
+        for count in threads:
+            runtime = config.runtime.model_copy(update={"threads": count})
+            rate = run_rate(OnnxRuntimeBackend(model, runtime), inputs, options.frames // 2)
+            sweep[count] = round(rate, 1)
+            bar.advance(task)
+        daemon = _measure_daemon(port, config)
+        bar.advance(task)
+    report: dict[str, Any] = {
+        "machine": _machine(),
+        "model": model.card.name,
+        "recording": str(recording),
+        "frames": options.frames,
+        "threads": 1,
+        "stages_ms": {
+            name: {"median": round(t.median_ms, 3), "p95": round(t.p95_ms, 3)}
+            for name, t in figures.stages.items()
+            if t.values_ms
+        },
+        "whole_path_fps": round(figures.whole.fps, 1),
+        "bare_engine_fps": round(figures.bare.fps, 1),
+        "whole_path_ratio": round(figures.ratio, 3),
+        "int8_to_float_ratio": float_ratio,
+        "thread_sweep_fps": sweep,
+        "first_detection_s": {
+            "median": round(
+                sorted(daemon.first_detection_s)[len(daemon.first_detection_s) // 2], 2
+            ),
+            "worst": round(max(daemon.first_detection_s), 2),
+        },
+        "memory_mib": round(daemon.memory_bytes / 2**20, 1),
+        "peak_memory_mib": round(daemon.peak_memory_bytes / 2**20, 1),
+    }
+    if options.as_json:
+        print_json(report)
+    else:
+        _print(report)
+
+
+def _thread_counts(text: str) -> list[int]:
+    cores = os.cpu_count() or 1
+    if not text:
+        return sorted({1, 2, cores} & set(range(1, cores + 1)))
+    try:
+        counts = [RuntimeConfig(threads=int(part)).thread_count for part in text.split(",")]
+    except ValueError:
+        msg = f"--threads: expected counts from 1 to 64 such as 1,2,4, got {text!r}"
+        raise UsageError(msg) from None
+    return counts
+
+
+def _one_thread(config: Config) -> RuntimeConfig:
+    return config.runtime.model_copy(update={"threads": 1})
+
+
+def _float_ratio(
+    model: Model, config: Config, engine: OnnxRuntimeBackend, inputs: list[Any], frames: int
+) -> float | None:
+    """Return how much faster the INT8 graph is than the float graph beside it, if there is one."""
+    path = model.folder / FLOAT_GRAPH
+    if not path.exists():
+        return None
+    float_engine = OnnxRuntimeBackend(model, _one_thread(config), graph=path.read_bytes())
+    int8, float32 = compare(engine, float_engine, inputs, frames // 2)
+    return round(int8.fps / float32.fps, 2)
+
+
+def _measure_daemon(port: int, config: Config) -> DaemonFigures:
+    """Start the daemon a few times; let the last one run for a while."""
+    starts = []
+    for _ in range(STARTS):
+        with (
+            tempfile.TemporaryDirectory(prefix="edgevision-bench-") as folder,
+            _Sink(port, f"edgevision/{CAMERA}/{CAMERA}/detections") as sink,
+        ):
+            begin_s = time.monotonic()
+            daemon = DaemonProcess(Path(folder), _daemon_config(port, config))
+            try:
+                try:
+                    sink.arrived.get(timeout=FIRST_DETECTION_S)
+                except queue.Empty:
+                    msg = f"the daemon published nothing: {daemon.last_words()}"
+                    raise BackendError(msg) from None
+                starts.append(time.monotonic() - begin_s)
+                if len(starts) == STARTS:
+                    time.sleep(DAEMON_S)
+                memory = psutil.Process(daemon.pid).memory_info().rss
+                peak = _peak_memory_bytes(daemon.pid)
+            finally:
+                daemon.stop()
+    return DaemonFigures(starts, peak or memory, memory)
+
+
+def _daemon_config(port: int, config: Config) -> dict[str, Any]:
+    return {
+        "device": CAMERA,
+        "model": str(config.model.absolute()),
+        "runtime": _one_thread(config).model_dump(mode="json"),
+        "mqtt": {"port": port},
+        "cameras": {CAMERA: {"source": config.cameras[CAMERA].source, "loop": True}},
+    }
+
+
+def _peak_memory_bytes(pid: int) -> int:
+    """Return VmHWM of proc(5), in bytes; 0 where there is no /proc."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
+class _Sink:
+    """A connection to the loopback broker that can also wait for a topic."""
+
+    def __init__(self, port: int, topic: str | None = None) -> None:
+        self.arrived: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._client = MqttClient(
+            MqttConfig(port=port),
+            client_id=f"bench-{topic is None}",
+            subscribe=[topic] if topic else [],
+            on_message=lambda _topic, payload: self.arrived.put(payload),
+        )
+
+    def __enter__(self) -> Self:
+        self._client.start()
+        self._client.wait_connected(CONNECT_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.stop()
+
+    def send(self, message: Message) -> bool:
+        return self._client.send(message)
+
+
+def _machine() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cpu = names[0] if names else platform.machine()
+    return f"{cpu}, {os.cpu_count()} cores, {platform.machine()}, edgevision {__version__}"
+
+
+def _print(report: dict[str, Any]) -> None:
+    stages = Table("stage", "median ms", "p95 ms", title=f"{report['model']}, one thread")
+    for name, values in report["stages_ms"].items():
+        stages.add_row(name, f"{values['median']:.2f}", f"{values['p95']:.2f}")
+    out.print(stages)
+    table = Table(title=report["machine"], show_header=False)
+    table.add_row("whole path, file to broker", f"{report['whole_path_fps']} fps")
+    table.add_row("bare engine", f"{report['bare_engine_fps']} fps")
+    table.add_row("whole path / bare engine", f"{report['whole_path_ratio']:.2f}")
+    ratio = report["int8_to_float_ratio"]
+    missing = "no float.onnx beside the model: edgevision model build"
+    table.add_row("INT8 / float speed", missing if ratio is None else f"{ratio:.2f}")
+    for count, fps in report["thread_sweep_fps"].items():
+        table.add_row(f"bare engine, {count} threads", f"{fps} fps")
+    start = report["first_detection_s"]
+    table.add_row("first detection after start", f"{start['median']} s (worst {start['worst']})")
+    table.add_row("daemon's memory, one camera", f"{report['memory_mib']} MiB")
+    table.add_row("daemon's peak memory", f"{report['peak_memory_mib']} MiB")
+    out.print(table)

@@ -1,0 +1,57 @@
+"""`edgevision check-config` and the documents that editors and subscribers read."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgevision.card import load_model
+from edgevision.cli.console import out, print_json
+from edgevision.config import Config
+from edgevision.configfile import load_config
+from edgevision.detection.detector import Detector
+from edgevision.errors import ConfigError
+from edgevision.messaging.client import MqttClient
+from edgevision.messaging.payloads import asyncapi
+from edgevision.messaging.payloads import schema as payload_schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def check(path: Path, *, as_json: bool) -> None:
+    """Do everything that the daemon does before it opens cameras and connections.
+
+    Raises:
+        ConfigError: the configuration cannot be used, with every fault.
+        ModelError: the model cannot be used.
+    """
+    try:
+        config = load_config(path, os.environ)
+        model = load_model(config.model)
+        for name in config.cameras:
+            Detector(model, config.detection_of(name))
+        MqttClient(config.mqtt, client_id="check")
+    except ConfigError as error:
+        if as_json:
+            print_json({"valid": False, "faults": list(error.faults)})
+        raise
+    if as_json:
+        print_json({"valid": True, "faults": [], "config": config.model_dump(mode="json")})
+        return
+    broker = f"{config.mqtt.host}:{config.mqtt.port_number}"
+    out.print(f"{path}: good: model {model.card.name}, broker {broker}, topics {config.prefix}/…")
+    for name, camera in config.cameras.items():
+        out.print(f"  {name}: {camera.kind.value} {camera.shown_source}", markup=False)
+
+
+def schema_document(what: Literal["config", "mqtt", "asyncapi"]) -> dict[str, Any]:
+    """Return the JSON Schema of the configuration or the payloads, or the AsyncAPI document."""
+    if what == "mqtt":
+        return payload_schema()
+    if what == "asyncapi":
+        return asyncapi()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Config.model_json_schema(),
+    }

@@ -1,0 +1,178 @@
+"""`edgevision demo`: a broker, the daemon and a subscriber, all on this machine."""
+
+from __future__ import annotations
+
+import queue
+import tempfile
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.live import Live
+from rich.table import Table
+
+from edgevision.capture.reader import END_OF_RECORDING, STARTING, STOPPED
+from edgevision.cli.broker import DaemonProcess, loopback_broker
+from edgevision.cli.console import err, out, print_json, print_lines
+from edgevision.cli.view import View
+from edgevision.config import DEMO_RECORDING, MqttConfig
+from edgevision.errors import BackendError, SourceError
+from edgevision.messaging.client import MqttClient
+from edgevision.messaging.topics import Topics
+
+if TYPE_CHECKING:
+    from edgevision.cli.view import Seen
+
+DEVICE = "demo"
+CAMERA = "camera"
+START_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the user asked for; no source means the bundled recording."""
+
+    source: str | None
+    loop: bool
+    as_json: bool
+
+
+def demo(options: DemoOptions) -> None:
+    """Run the demo until the recording ends or Ctrl-C, then print a summary.
+
+    Raises:
+        MissingExtraError: the embedded broker is not installed.
+        BrokerError: the embedded broker did not start.
+        SourceError: the source cannot be read.
+        BackendError: the daemon did not start or ended; its own last words say why.
+    """
+    started_s = time.monotonic()
+    with loopback_broker("demo") as port:
+        seen = _watch_daemon(port, options)
+    _summarize(seen, time.monotonic() - started_s, as_json=options.as_json)
+
+
+def _watch_daemon(port: int, options: DemoOptions) -> Seen:
+    topics = Topics(f"edgevision/{DEVICE}")
+    arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+    client = MqttClient(
+        MqttConfig(port=port),
+        client_id="edgevision-demo-subscriber",
+        subscribe=[topics.everything],
+        on_message=lambda topic, payload: arrived.put((topic, payload)),
+    )
+    client.start()
+    client.wait_connected(START_S)
+    view = View(topics)
+    with tempfile.TemporaryDirectory(prefix="edgevision-demo-") as folder:
+        daemon = DaemonProcess(Path(folder), _config(options, port))
+        try:
+            _show(view, arrived, daemon, options)
+        except KeyboardInterrupt:
+            err.print("stopping …")
+        finally:
+            status = daemon.stop()
+            _drain(view, arrived)
+            client.stop()
+        if status != 0:
+            msg = f"the daemon ended with status {status}: {daemon.last_words()}"
+            raise BackendError(msg)
+    return view.seen
+
+
+def _config(options: DemoOptions, port: int) -> dict[str, object]:
+    camera: dict[str, object] = {"source": options.source or str(DEMO_RECORDING)}
+    if options.loop:
+        camera["loop"] = True
+    return {
+        "device": DEVICE,
+        "mqtt": {"port": port},
+        "metrics": {"interval_s": 1, "window_s": 5},
+        "cameras": {CAMERA: camera},
+    }
+
+
+def _show(
+    view: View,
+    arrived: queue.SimpleQueue[tuple[str, bytes]],
+    daemon: DaemonProcess,
+    options: DemoOptions,
+) -> None:
+    """Show what arrives until the recording has ended or the daemon has."""
+    deadline_s = time.monotonic() + START_S
+    live = Live(view.draw(), console=out, auto_refresh=False, transient=True)
+    fancy = out.is_terminal and not options.as_json
+    with live if fancy else nullcontext():
+        while daemon.running:
+            try:
+                lines = view.take(*arrived.get(timeout=0.2))
+            except queue.Empty:
+                if view.seen.service is None and time.monotonic() > deadline_s:
+                    return
+                continue
+            if fancy:
+                live.update(view.draw(), refresh=arrived.empty())
+            elif not options.as_json:
+                print_lines(lines)
+            camera = view.seen.cameras.get(CAMERA)
+            if camera is None or camera.status != "offline":
+                continue
+            if camera.reason == END_OF_RECORDING:
+                return
+            if camera.reason not in {STARTING, STOPPED}:
+                raise SourceError(camera.reason)
+
+
+def _drain(view: View, arrived: queue.SimpleQueue[tuple[str, bytes]]) -> None:
+    """Take what was still on its way, up to the daemon's `offline`."""
+    deadline_s = time.monotonic() + 1.0
+    while time.monotonic() < deadline_s:
+        if view.seen.service is not None and view.seen.service.status == "offline":
+            return
+        try:
+            view.take(*arrived.get(timeout=0.1))
+        except queue.Empty:
+            continue
+
+
+def _summarize(seen: Seen, seconds: float, *, as_json: bool) -> None:
+    latency = seen.latency_ms
+    frames = seen.metrics[CAMERA].frames if CAMERA in seen.metrics else None
+    if as_json:
+        print_json(
+            {
+                "messages": dict(seen.messages),
+                "frames": None if frames is None else frames.model_dump(),
+                "labels": dict(seen.labels),
+                "best_score": seen.best_score,
+                "fps": round(seen.fps, 2),
+                "latency_ms": None
+                if latency is None
+                else {"p50": latency.p50, "p95": latency.p95, "p99": latency.p99},
+                "seconds": round(seconds, 3),
+            }
+        )
+        return
+    table = Table(title="What arrived over MQTT", show_header=False)
+    table.add_row("messages", ", ".join(f"{n} {kind}" for kind, n in seen.messages.items()))
+    if frames is not None:
+        kept = f"{frames.captured} captured, {frames.inferred} inferred"
+        lost = f"{frames.overwritten} skipped, {frames.unusable} unusable"
+        table.add_row("frames", f"{kept}, {lost}")
+    table.add_row(
+        "labels",
+        ", ".join(
+            f"{label} {count}x (best {seen.best_score[label]:.2f})"
+            for label, count in seen.labels.most_common()
+        )
+        or "none",
+    )
+    table.add_row("fps", f"{seen.fps:.1f} frames a second")
+    if latency is not None:
+        table.add_row(
+            "latency", f"p50 {latency.p50:.1f}  p95 {latency.p95:.1f}  p99 {latency.p99:.1f} ms"
+        )
+    table.add_row("time", f"{seconds:.1f} s")
+    out.print(table)

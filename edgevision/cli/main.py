@@ -1,0 +1,267 @@
+"""The command line. Each command imports what it runs, so `--help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+from edgevision import __version__
+from edgevision.config import CameraConfig, Config
+from edgevision.configfile import load_config
+from edgevision.errors import EdgevisionError, SourceError
+
+app = typer.Typer(
+    name="edgevision",
+    help="Real-time object detection for small ARM boards, published over MQTT.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+model_app = typer.Typer(help="Build models and look at them.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
+OptionalConfig = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration file; default: built-in settings."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", help="Model folder in place of the configured one.")
+]
+MinScore = Annotated[
+    float | None,
+    typer.Option(min=0.001, max=0.999, help="Lowest score, in place of all configured ones."),
+]
+DEFAULT_CONFIG = Path("config.yaml")
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer passes the value
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Real-time object detection for small ARM boards, published over MQTT."""
+
+
+@app.command()
+def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run the service until SIGTERM or Ctrl-C."""
+    from edgevision.cli.console import set_up_logging
+    from edgevision.service.daemon import Daemon
+
+    settings = load_config(config, os.environ)
+    set_up_logging(settings.log_level, journal="JOURNAL_STREAM" in os.environ)
+    daemon = Daemon(settings)
+    daemon.stop_on_signals()
+    daemon.run()
+    # A read that is stuck in a driver must not hold up the end: nothing is left to be done.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+@app.command()
+def replay(
+    recording: Annotated[Path, typer.Argument(help="A video file or a folder of images.")],
+    config: OptionalConfig = None,
+    camera: Annotated[str, typer.Option(help="Camera whose settings apply.")] = "replay",
+    model: ModelOption = None,
+    min_score: MinScore = None,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Also write a video with boxes drawn in (.mp4).")
+    ] = None,
+    start: Annotated[
+        datetime, typer.Option(help="Time of day of the first frame, UTC.")
+    ] = datetime(1970, 1, 1),  # noqa: DTZ001 - typer parses naive times
+    *,
+    mqtt: Annotated[bool, typer.Option("--mqtt", help="Publish instead of printing.")] = False,
+) -> None:
+    """Run a recording through the whole path, losslessly; print its messages as JSON lines."""
+    from edgevision.cli.offline import ReplayOptions, replay
+
+    settings = _settings(config, model, min_score)
+    own = settings.cameras.get(camera)
+    source = CameraConfig.model_validate({"source": str(recording.absolute())})
+    if own is not None:
+        source = own.model_copy(update={"source": source.source})
+    options = ReplayOptions(camera, start.replace(tzinfo=UTC), annotate, mqtt)
+    replay(settings, source, options)
+
+
+@app.command()
+def detect(
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    config: OptionalConfig = None,
+    model: ModelOption = None,
+    min_score: MinScore = None,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Also write the images with boxes into this folder.")
+    ] = None,
+) -> None:
+    """Print what is in images, one JSON line each."""
+    from edgevision.cli.offline import detect
+
+    faults = detect(_settings(config, model, min_score), images, annotate=annotate)
+    if faults:
+        raise SourceError("\n".join(str(fault) for fault in faults))
+
+
+@app.command()
+def demo(
+    source: Annotated[
+        str | None, typer.Option(help="0 for a webcam, a URL or a file; default: the bundled clip.")
+    ] = None,
+    *,
+    loop: Annotated[bool, typer.Option("--loop", help="Go on until Ctrl-C.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the whole path on this machine: broker, daemon, recording, subscriber."""
+    from edgevision.cli.demo import DemoOptions, demo
+
+    demo(DemoOptions(source, loop, as_json))
+
+
+@app.command()
+def watch(
+    config: ConfigOption = DEFAULT_CONFIG,
+    seconds: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Subscribe to a board's topics and show what arrives."""
+    from edgevision.cli.watch import watch
+
+    watch(load_config(config, os.environ), as_json=as_json, seconds=seconds)
+
+
+@app.command()
+def bench(
+    recording: Annotated[
+        Path | None, typer.Argument(help="Recording to measure with; default: the bundled clip.")
+    ] = None,
+    config: OptionalConfig = None,
+    model: ModelOption = None,
+    threads: Annotated[str, typer.Option(help="Thread counts to compare, as in 1,2,4.")] = "",
+    frames: Annotated[int, typer.Option(min=10, help="Frames to measure over.")] = 200,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure this machine: every stage, the whole path, threads, memory, start-up."""
+    from edgevision.cli.bench import BenchOptions, bench
+
+    bench(_settings(config, model, None), BenchOptions(recording, threads, frames, as_json))
+
+
+@app.command("check-config")
+def check_config(
+    config: Annotated[Path, typer.Argument(help="Configuration file.")] = DEFAULT_CONFIG,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a configuration, its model, labels, certificates and password file."""
+    from edgevision.cli.check import check
+
+    check(config, as_json=as_json)
+
+
+@app.command()
+def schema(
+    what: Annotated[
+        Literal["config", "mqtt", "asyncapi"], typer.Argument(help="Which document to print.")
+    ],
+) -> None:
+    """Print the JSON Schema of the configuration or of the MQTT payloads, or the AsyncAPI."""
+    from edgevision.cli.check import schema_document
+
+    typer.echo(json.dumps(schema_document(what), indent=2))
+
+
+@model_app.command("info")
+def model_info(
+    folder: Annotated[Path | None, typer.Argument(help="Model folder; default: bundled.")] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model's card after checking every file's hash."""
+    from edgevision.cli.model import info
+
+    info(_settings(None, folder, None).model, as_json=as_json)
+
+
+@model_app.command("build")
+def model_build(
+    name: Annotated[str, typer.Argument(help="ssd_mobilenet_v2_oid")],
+    out: Annotated[Path, typer.Option(help="Folder that the model's folder is made in.")] = Path(
+        "models"
+    ),
+    cache: Annotated[Path, typer.Option(help="Folder for what is downloaded.")] = Path(".cache"),
+    evaluate: Annotated[
+        Path | None, typer.Option(help="Folder with video.avi and gt.txt (MOTChallenge).")
+    ] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Build a model from published weights; needs the extra `build` and npm."""
+    from edgevision.cli.model import build
+
+    build(name, folder=out / name, cache=cache, evaluate=evaluate, as_json=as_json)
+
+
+def _settings(path: Path | None, model: Path | None, min_score: float | None) -> Config:
+    """Return a configuration for commands that need no camera, with a command's own settings."""
+    if path is not None:
+        settings = load_config(path, os.environ)
+    else:
+        settings = Config.model_validate({"cameras": {"none": {"source": "0"}}})
+    changed: dict[str, Any] = {}
+    if model is not None:
+        changed["model"] = model
+    if min_score is not None:
+        detection = settings.detection.model_copy(
+            update={"min_score": min_score, "label_min_score": {}}
+        )
+        changed["detection"] = detection
+        changed["cameras"] = {
+            name: camera.model_copy(update={"detection": None})
+            for name, camera in settings.cameras.items()
+        }
+    return settings.model_copy(update=changed)
+
+
+def main() -> NoReturn:
+    """Run the command line; every known fault is a line on stderr and an exit status."""
+    try:
+        app()
+    except EdgevisionError as error:
+        sys.stderr.write("".join(f"edgevision: {line}\n" for line in str(error).splitlines()))
+        sys.exit(error.exit_status)
+    except BrokenPipeError:  # the reader of our output has gone, as in `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        text = f"unexpected fault: {type(error).__name__}: {error}"
+        sys.stderr.write(f"edgevision: {text}; run with PYTHONDEVMODE=1 for details\n")
+        sys.exit(1)
+    sys.exit(0)

@@ -1,0 +1,148 @@
+"""What arrives from the broker, as a live table or as plain lines."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from edgevision.clock import Percentiles, percentiles
+from edgevision.messaging.payloads import (
+    BoardMetricsMessage,
+    CameraMetricsMessage,
+    CameraStatusMessage,
+    DetectionsMessage,
+    StatusMessage,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.console import RenderableType
+
+    from edgevision.messaging.topics import Topics
+
+ROWS = 14
+
+
+@dataclass
+class Seen:
+    """What has arrived so far."""
+
+    messages: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    best_score: dict[str, float] = field(default_factory=dict)
+    latencies_ms: list[float] = field(default_factory=list)
+    span: tuple[datetime, datetime] | None = None
+    service: StatusMessage | None = None
+    cameras: dict[str, CameraStatusMessage] = field(default_factory=dict)
+    metrics: dict[str, CameraMetricsMessage] = field(default_factory=dict)
+
+    @property
+    def fps(self) -> float:
+        """Return frames a second between the first and the last frame that arrived."""
+        if self.span is None:
+            return 0.0
+        seconds = (self.span[1] - self.span[0]).total_seconds()
+        return (len(self.latencies_ms) - 1) / seconds if seconds > 0 else 0.0
+
+    @property
+    def latency_ms(self) -> Percentiles | None:
+        """Return percentiles of the total latency of all frames that arrived."""
+        return percentiles(self.latencies_ms)
+
+
+class View:
+    """Takes messages, keeps what a person wants to see, and draws it."""
+
+    def __init__(self, topics: Topics) -> None:
+        """Begin empty."""
+        self.seen = Seen()
+        self._topics = topics
+        self._rows: deque[tuple[str, str, str, str, str, str]] = deque(maxlen=ROWS)
+        self._status = Text("waiting for messages …")
+
+    def take(self, topic: str, payload: bytes) -> list[str]:
+        """Note one message and return it as plain lines.
+
+        A payload that is not of the contract becomes a line that says so.
+        """
+        try:
+            return self._take(topic, payload)
+        except ValidationError:
+            self.seen.messages["unknown"] += 1
+            return [f"{topic}: {len(payload)} bytes that are not a message of schema version 1"]
+
+    def draw(self) -> RenderableType:
+        """Return the live table with the status line below it."""
+        table = Table("time", "camera", "label", "score", "box x y w h", "latency", expand=True)
+        for row in self._rows:
+            table.add_row(*row)
+        return Group(table, self._status)
+
+    def _take(self, topic: str, payload: bytes) -> list[str]:
+        level = topic.rpartition("/")[2]
+        if level == "detections":
+            return self._detections(DetectionsMessage.model_validate_json(payload))
+        if topic == self._topics.status:
+            return self._service(StatusMessage.model_validate_json(payload))
+        if topic == self._topics.metrics:
+            BoardMetricsMessage.model_validate_json(payload)
+            self.seen.messages["metrics"] += 1
+            return []
+        if level == "status":
+            return self._camera(CameraStatusMessage.model_validate_json(payload))
+        if level == "metrics":
+            return self._camera_metrics(CameraMetricsMessage.model_validate_json(payload))
+        self.seen.messages["other"] += 1
+        return [f"{topic}: {len(payload)} bytes"]
+
+    def _detections(self, message: DetectionsMessage) -> list[str]:
+        seen = self.seen
+        seen.messages["detections"] += 1
+        seen.latencies_ms.append(message.latency_ms.total)
+        seen.span = (seen.span or (message.captured_at,))[0], message.captured_at
+        time = message.captured_at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+        rows = []
+        for found in message.detections:
+            seen.labels[found.label] += 1
+            seen.best_score[found.label] = max(found.score, seen.best_score.get(found.label, 0.0))
+            box = " ".join(f"{value:.2f}" for value in found.box)
+            latency = f"{message.latency_ms.total:.1f} ms"
+            rows.append((time, message.camera, found.label, f"{found.score:.2f}", box, latency))
+        self._rows.extend(rows)
+        return ["  ".join(row) for row in rows]
+
+    def _camera_metrics(self, message: CameraMetricsMessage) -> list[str]:
+        self.seen.messages["metrics"] += 1
+        self.seen.metrics[message.camera] = message
+        line = (
+            f"{message.camera}: {message.capture_fps:.1f} fps captured, "
+            f"{message.publish_fps:.1f} published, {message.frames.overwritten} frames skipped"
+        )
+        if message.latency_ms is not None:
+            total = message.latency_ms.capture_to_publish
+            line += f", capture to publish p50 {total.p50:.1f} p95 {total.p95:.1f} ms"
+        self._status = Text(line)
+        return [line]
+
+    def _service(self, message: StatusMessage) -> list[str]:
+        self.seen.messages["status"] += 1
+        self.seen.service = message
+        line = f"{message.device}: {message.status}, {message.model} on {message.backend}"
+        if message.reason:
+            line += f": {message.reason}"
+        self._status = Text(line)
+        return [line]
+
+    def _camera(self, message: CameraStatusMessage) -> list[str]:
+        self.seen.messages["status"] += 1
+        self.seen.cameras[message.camera] = message
+        line = f"{message.camera}: {message.status}: {message.reason}"
+        self._status = Text(line)
+        return [line]

@@ -1,0 +1,1 @@
+"""The rooms wired into a pipeline and a daemon."""

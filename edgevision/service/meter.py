@@ -1,0 +1,103 @@
+"""What is measured about each camera while the service runs."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from edgevision.clock import NS_PER_S, LatencyWindow, RateMeter, elapsed_ms
+from edgevision.messaging.payloads import (
+    CameraMetricsMessage,
+    FramesRecord,
+    LatencyPercentilesRecord,
+    PercentilesRecord,
+)
+from edgevision.records import StageLatency
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from edgevision.capture.reader import CameraReader
+    from edgevision.records import FrameResult
+
+_STAGES = tuple(field.name for field in fields(StageLatency))
+
+
+class CameraMeter:
+    """Rates, latencies and counts of one camera.
+
+    Written by the capture and the inference thread, read by the main thread.
+    """
+
+    def __init__(self, window_s: float) -> None:
+        """Measure rates over `window_s` seconds."""
+        self._lock = threading.Lock()
+        self._failed = 0
+        self._inferred = 0
+        self._published = 0
+        self._capture = RateMeter(window_s)
+        self._inference = RateMeter(window_s)
+        self._publish = RateMeter(window_s)
+        self._latency = {stage: LatencyWindow() for stage in (*_STAGES, "capture_to_publish")}
+
+    def captured(self, now_ns: int) -> None:
+        """Note an arrival."""
+        with self._lock:
+            self._capture.mark(now_ns / NS_PER_S)
+
+    def failed(self) -> None:
+        """Note a frame that the network refused."""
+        with self._lock:
+            self._failed += 1
+
+    def inferred(self, result: FrameResult, now_ns: int, *, published: bool) -> None:
+        """Note a result and whether its message was taken."""
+        now_s = now_ns / NS_PER_S
+        with self._lock:
+            self._inferred += 1
+            self._inference.mark(now_s)
+            for stage in _STAGES:
+                self._latency[stage].add(getattr(result.latency_ms, stage))
+            if published:
+                self._published += 1
+                self._publish.mark(now_s)
+                self._latency["capture_to_publish"].add(elapsed_ms(result.captured_ns, now_ns))
+
+    @property
+    def unpublished(self) -> int:
+        """Return how many results were not sent."""
+        with self._lock:
+            return self._inferred - self._published
+
+    def message(
+        self, reader: CameraReader, *, device: str, overwritten: int, at: datetime, now_ns: int
+    ) -> CameraMetricsMessage:
+        """Return the camera's metrics as published."""
+        now_s = now_ns / NS_PER_S
+        with self._lock:
+            latency = {
+                stage: PercentilesRecord(p50=values.p50, p95=values.p95, p99=values.p99)
+                for stage, window in self._latency.items()
+                if (values := window.percentiles()) is not None
+            }
+            return CameraMetricsMessage(
+                device=device,
+                camera=reader.name,
+                measured_at=at,
+                capture_fps=self._capture.rate_hz(now_s),
+                inference_fps=self._inference.rate_hz(now_s),
+                publish_fps=self._publish.rate_hz(now_s),
+                frames=FramesRecord(
+                    captured=reader.captured,
+                    inferred=self._inferred,
+                    published=self._published,
+                    overwritten=overwritten,
+                    unusable=reader.unusable + self._failed,
+                    unpublished=self._inferred - self._published,
+                ),
+                reconnects=reader.reconnects,
+                latency_ms=LatencyPercentilesRecord(**latency)
+                if len(latency) == len(self._latency)
+                else None,
+            )

@@ -1,0 +1,101 @@
+"""From what the service knows to the messages of the contract."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from edgevision import __version__
+from edgevision.messaging.connection import Message
+from edgevision.messaging.payloads import (
+    BoardMetricsMessage,
+    CameraMetricsMessage,
+    CameraStatusMessage,
+    DetectionRecord,
+    DetectionsMessage,
+    LatencyRecord,
+    StatusMessage,
+)
+from edgevision.messaging.topics import Topics
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from edgevision.capture.reader import CameraState
+    from edgevision.config import Config
+    from edgevision.records import FrameResult
+
+
+class MessageWriter:
+    """Writes the messages of one service run: device, model and backend are always the same."""
+
+    def __init__(
+        self, config: Config, *, model_name: str, backend_name: str, started_at: datetime
+    ) -> None:
+        """Keep what every message repeats."""
+        self.topics = Topics(config.prefix)
+        self.device = config.device
+        self._cameras = config.cameras
+        self._model = model_name
+        self._backend = backend_name
+        self._started_at = started_at
+
+    def online(self) -> Message:
+        """Return the service's status while it runs."""
+        return self._status("online", None)
+
+    def offline(self, reason: str) -> Message:
+        """Return the service's status when it has ended; also its last will."""
+        return self._status("offline", reason)
+
+    def camera_status(self, camera: str, state: CameraState) -> Message:
+        """Return one camera's status."""
+        message = CameraStatusMessage(
+            device=self.device,
+            camera=camera,
+            status=state.status,
+            reason=state.reason,
+            since=state.since,
+            source=self._cameras[camera].shown_source,
+        )
+        return Message(self.topics.camera_status(camera), message.encode(), qos=1, retain=True)
+
+    def detections(self, result: FrameResult) -> Message:
+        """Return one frame's detections."""
+        message = DetectionsMessage(
+            device=self.device,
+            camera=result.camera,
+            frame=result.frame,
+            captured_at=result.captured_at,
+            frame_size=result.frame_size_px,
+            model=self._model,
+            backend=self._backend,
+            latency_ms=LatencyRecord(**asdict(result.latency_ms)),
+            detections=tuple(
+                DetectionRecord(label=found.label, score=found.score, box=found.box_frac)
+                for found in result.objects
+            ),
+        )
+        return Message(self.topics.detections(result.camera), message.encode())
+
+    def camera_metrics(self, metrics: CameraMetricsMessage) -> Message:
+        """Return one camera's metrics."""
+        return Message(self.topics.camera_metrics(metrics.camera), metrics.encode())
+
+    def board_metrics(self, metrics: BoardMetricsMessage) -> Message:
+        """Return the board's metrics."""
+        return Message(self.topics.metrics, metrics.encode())
+
+    def _status(self, status: str, reason: str | None) -> Message:
+        message = StatusMessage.model_validate(
+            {
+                "device": self.device,
+                "status": status,
+                "reason": reason,
+                "version": __version__,
+                "model": self._model,
+                "backend": self._backend,
+                "started_at": self._started_at,
+            }
+        )
+        return Message(self.topics.status, message.encode(), qos=1, retain=True)

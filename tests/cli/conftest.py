@@ -1,0 +1,3 @@
+from brokers import listener, mosquitto
+
+__all__ = ["listener", "mosquitto"]

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+from edgevision.clock import NS_PER_S
+from edgevision.records import FrameResult, StageLatency
+from edgevision.service.meter import CameraMeter
+
+if TYPE_CHECKING:
+    from edgevision.capture.reader import CameraReader
+    from edgevision.messaging.payloads import CameraMetricsMessage
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+READER = cast("CameraReader", SimpleNamespace(name="yard", captured=9, unusable=2, reconnects=3))
+
+
+def _result(captured_ns: int, total_ms: float = 10.0) -> FrameResult:
+    latency = StageLatency(capture=1, preprocess=1, inference=7, decode=1, total=total_ms)
+    return FrameResult("yard", 0, AT, captured_ns, (640, 480), latency, ())
+
+
+def _message(meter: CameraMeter, now_s: float) -> CameraMetricsMessage:
+    return meter.message(READER, device="porch", overwritten=4, at=AT, now_ns=int(now_s * NS_PER_S))
+
+
+def test_five_results_in_0_4_s_are_10_fps() -> None:
+    meter = CameraMeter(window_s=5)
+    for index in range(5):
+        now_ns = index * NS_PER_S // 10
+        meter.captured(now_ns)
+        meter.inferred(_result(now_ns), now_ns, published=True)
+    message = _message(meter, 0.4)
+    assert (message.capture_fps, message.inference_fps, message.publish_fps) == (10, 10, 10)
+
+
+def test_a_camera_without_frames_reads_0_fps_once_the_window_has_passed() -> None:
+    meter = CameraMeter(window_s=5)
+    for index in range(5):
+        meter.captured(index * NS_PER_S // 10)
+    assert _message(meter, 5.5).capture_fps == 0.0
+
+
+def test_every_frame_is_accounted_for() -> None:
+    meter = CameraMeter(window_s=5)
+    meter.inferred(_result(0), NS_PER_S, published=True)
+    meter.inferred(_result(0), NS_PER_S, published=False)
+    meter.failed()
+    frames = _message(meter, 1).frames
+    assert frames.captured == 9
+    assert frames.inferred == 2
+    assert frames.published == 1
+    assert frames.unpublished == 1
+    assert frames.overwritten == 4
+    assert frames.unusable == 2 + 1
+
+
+def test_capture_to_publish_runs_until_the_message_was_handed_over() -> None:
+    meter = CameraMeter(window_s=5)
+    meter.inferred(_result(0), NS_PER_S // 50, published=True)
+    latency = _message(meter, 1).latency_ms
+    assert latency is not None
+    assert latency.capture_to_publish.p50 == 20.0
+    assert latency.total.p99 == 10.0
+
+
+def test_there_are_no_latencies_without_frames() -> None:
+    assert _message(CameraMeter(window_s=5), 1).latency_ms is None
