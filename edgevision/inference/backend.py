@@ -43,5 +43,5 @@ def open_backend(model: Model, config: Config) -> Backend:
         ModelError: the model's file is not the one on its card.
     """
     backend = OnnxRuntimeBackend(model, config.runtime)
-    log.info("backend %s, %s threads, model %s", backend.name, backend.threads, model.card.name)
+    log.info("backend %s (threads: %s), model %s", backend.name, backend.threads, model.card.name)
     return backend

@@ -180,7 +180,7 @@ def _password(config: MqttConfig) -> str | None:
         if path is None or config.username is None or not path.exists():
             return None
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return path.read_text(encoding="utf-8").rstrip("\r\n") or None
     except (OSError, UnicodeDecodeError) as error:
         fault = f"mqtt.password_file: expected a readable UTF-8 file, got {path}: {error}"
         raise ConfigError(fault) from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgevision.capture.reader import STOPPED, CameraReader, CameraState
+from edgevision.capture.reader import END_OF_RECORDING, STARTING, STOPPED, CameraReader, CameraState
 from edgevision.capture.slots import FrameSlots
 from edgevision.card import load_model
 from edgevision.clock import NS_PER_S, SystemClock
@@ -205,7 +205,8 @@ class Daemon:
             state = self._state(name)
             if state != self._shown.get(name):
                 self._shown[name] = state
-                level = logging.INFO if state.status == "online" else logging.WARNING
+                expected = state.status == "online" or state.reason in {STARTING, END_OF_RECORDING}
+                level = logging.INFO if expected else logging.WARNING
                 log.log(level, "camera %s: %s: %s", name, state.status, state.reason)
                 self._client.send(self._writer.camera_status(name, state))
 
