@@ -1,4 +1,4 @@
-"""Fetching a published package with the npm client and reading one file out of it."""
+"""Fetching a published package with the npm client and reading files out of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from edgevision.errors import OutputError, SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgevision.nets.progress import Progress
 
 MAX_ARCHIVE_BYTES = 64 << 20
@@ -67,29 +69,32 @@ def fetch(package: NpmPackage, cache: Path, on_progress: Progress) -> Path:
     return path
 
 
-def read_member(archive: Path, name: str, *, max_bytes: int) -> bytes:
-    """Return one file of a checked archive; nothing is unpacked to disk.
+def read_members(archive: Path, names: Sequence[str], *, max_bytes: int) -> dict[str, bytes]:
+    """Return files of a checked archive by their names; nothing is unpacked to disk.
 
     Args:
         archive: the gzipped tar file.
-        name: path in the archive.
+        names: paths in the archive; the result has their order.
         max_bytes: a larger file is refused.
 
     Raises:
         SourceError: there is no such file, or it is too large.
     """
+    found: dict[str, bytes] = {}
     with tarfile.open(archive, "r:gz") as files:
-        for member in files:
-            if member.name != name:
+        for member in files:  # in the order of the archive: going back would unpack it again
+            if member.name not in names:
                 continue
-            if not member.isfile() or member.size > max_bytes:
-                msg = f"{archive}: {name}: expected a file of at most {max_bytes} bytes"
+            opened = files.extractfile(member) if member.size <= max_bytes else None
+            if opened is None:
+                msg = f"{archive}: {member.name}: expected a file of at most {max_bytes} bytes"
                 raise SourceError(msg)
-            opened = files.extractfile(member)
-            if opened is not None:
-                return opened.read()
-    msg = f"{archive}: expected a file {name} in it"
-    raise SourceError(msg)
+            found[member.name] = opened.read()
+    for name in names:
+        if name not in found:
+            msg = f"{archive}: expected a file {name} in it"
+            raise SourceError(msg)
+    return {name: found[name] for name in names}
 
 
 def integrity_of(path: Path) -> str:

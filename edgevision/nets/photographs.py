@@ -7,28 +7,24 @@ accuracy or the agreement of the networks is tested on.
 from __future__ import annotations
 
 import hashlib
-import shutil
-import subprocess
-import tarfile
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from edgevision.errors import OutputError, SourceError
+from edgevision.errors import SourceError
+from edgevision.nets.package import NpmPackage, fetch, read_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from edgevision.records import U8
 
 SIDE = 300
-MAX_ARCHIVE_BYTES = 64 << 20
 MAX_PHOTOGRAPH_BYTES = 8 << 20
-FETCH_TIMEOUT_S = 600.0
 # A photograph whose shorter side has this many pixels also gives a frame of its middle half.
 CLOSE_UP_FROM = 1000
 
@@ -48,17 +44,11 @@ class CalibrationImage:
 
 @dataclass(frozen=True, slots=True)
 class _Package:
-    name: str
-    version: str
-    sha256: str
+    npm: NpmPackage
     licence: str
     folder: str
     photographs: tuple[str, ...]
     suffix: str = ".jpg"
-
-    @property
-    def spec(self) -> str:
-        return f"{self.name}@{self.version}"
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -70,9 +60,11 @@ _START_BOOTSTRAP = "MIT, copyright 2013-2023 Start Bootstrap LLC"
 _UNSPLASH = "MIT, copyright 2018 Paweł Kuna; photographs from Unsplash, photographer in the name"
 _PACKAGES = (
     _Package(
-        name="startbootstrap-agency",  # offices, people at work, things on plain grounds
-        version="7.0.12",
-        sha256="bc49d5677d6fd30ee77ce33c3baad729494153ffd94a893992414f2a8e8fecd4",
+        npm=NpmPackage(  # offices, people at work, things on plain grounds
+            "startbootstrap-agency",
+            "7.0.12",
+            "sha512-VpdOVgqYq+Yomt72/gZueBuB99wWyqL1rvqaGaqRwHtDMJlXSf9eGfisyQXPx7//z3dnlGHIMzIk2I8CCmtXOQ==",
+        ),
         licence=_START_BOOTSTRAP,
         folder="src/assets/img",
         photographs=(
@@ -82,33 +74,41 @@ _PACKAGES = (
         ),
     ),
     _Package(
-        name="startbootstrap-business-casual",  # a café
-        version="7.0.9",
-        sha256="08452cf16289bf733bb7712aa5dbc2a980ac1042b0bad5dd755029e3ca8a42a0",
+        npm=NpmPackage(  # a café
+            "startbootstrap-business-casual",
+            "7.0.9",
+            "sha512-F9dZMOLQc9aGcaAtD8KgzAEWknoH89FS0Da67fMECUVLY6GHFCZUjaypGsI9bVmJBdLqFLrewn8IQzTdMOGF9A==",
+        ),
         licence=_START_BOOTSTRAP,
         folder="src/assets/img",
         photographs=("about", "bg", "intro", "products-01", "products-02", "products-03"),
     ),
     _Package(
-        name="startbootstrap-clean-blog",  # desks seen from above, astronauts
-        version="6.0.9",
-        sha256="5c65d4e2d5705e29c6a144b7fa301f8ead8e976f5c4575fb6f1023ec673018a9",
+        npm=NpmPackage(  # desks seen from above, astronauts
+            "startbootstrap-clean-blog",
+            "6.0.9",
+            "sha512-xbbvk1j++rQjXajEju4TbEs862Fd5nGn/LWQIPIl0ColRSCQwO2uNLQe4u43nB5o4bXEg4IsI9QzfEpNM/kVcQ==",
+        ),
         licence=_START_BOOTSTRAP,
         folder="src/assets/img",
         photographs=("about-bg", "contact-bg", "home-bg", "post-bg", "post-sample-image"),
     ),
     _Package(
-        name="startbootstrap-creative",  # cameras, books, tools, a chair
-        version="7.0.7",
-        sha256="746c2e46c5292e797358c90533ed695fbeb6ceff58ad7fd43284d93e9c3d0555",
+        npm=NpmPackage(  # cameras, books, tools, a chair
+            "startbootstrap-creative",
+            "7.0.7",
+            "sha512-eBv64AUQJZbBbWBIADYqNDFAl/uvel2dFmnkF6ggWE0tw8jzpINZ04yX93/Rj/nWEQzC2UuMu4jLctjUEVUBcQ==",
+        ),
         licence=_START_BOOTSTRAP,
         folder="src/assets/img",
         photographs=("bg-masthead", *(f"portfolio/fullsize/{number}" for number in range(1, 7))),
     ),
     _Package(
-        name="startbootstrap-landing-page",  # laptops, faces
-        version="6.0.6",
-        sha256="0e4a29e63274ec0435352b45a825af81ebce444bd6db7f4901f512425dbdc407",
+        npm=NpmPackage(  # laptops, faces
+            "startbootstrap-landing-page",
+            "6.0.6",
+            "sha512-fS0Z6kV1HDWba4S1YLP+oKkqLkOUFx9FGsCx7W/svXqxilqzjw6gz6LLY22ZNr0UH0tAI5y6S5e2iad0Ux2DZA==",
+        ),
         licence=_START_BOOTSTRAP,
         folder="src/assets/img",
         photographs=(
@@ -117,17 +117,21 @@ _PACKAGES = (
         ),
     ),
     _Package(
-        name="startbootstrap-one-page-wonder",  # musicians, stage light
-        version="6.0.6",
-        sha256="89d73d008c1bcf8b5c882afbce8dca89742cd4f0f2db8abd42be3a36165fc411",
+        npm=NpmPackage(  # musicians, stage light
+            "startbootstrap-one-page-wonder",
+            "6.0.6",
+            "sha512-6zN0k4WihrSyZ8IZA2cNQFQ8V584iYbjkGSW7WA6Tf5RluMI5S1hEJwc6Oh0Lp6rgoST+sIVPI0GUIXuwNRq/w==",
+        ),
         licence=_START_BOOTSTRAP,
         folder="src/assets/img",
         photographs=("01", "02", "03"),
     ),
     _Package(
-        name="material-kit",  # people in streets, cities
-        version="2.0.4",
-        sha256="543712c988b2697c61a7ef6c9527ebf850b21b56e1bdfd7258fc6d333f725602",
+        npm=NpmPackage(  # people in streets, cities
+            "material-kit",
+            "2.0.4",
+            "sha512-YtcRcqV0s7iByigCfcoHqtrUgXaicyYyZYikn6cdUuKdPdYvQplOUvUgvzmNTvDPcZXzLt8MUk9YfpWWOGISOQ==",
+        ),
         licence="MIT, copyright 2018 Creative Tim",
         folder="assets/img",
         photographs=(
@@ -138,9 +142,11 @@ _PACKAGES = (
         ),
     ),
     _Package(
-        name="tabler-ui",  # outdoors: people far and near, animals, night, bicycle, boats
-        version="0.0.34",
-        sha256="04167737bbd743dc4f504b5a0f38bf0afe3e79b75352f057c22dbd79d276c899",
+        npm=NpmPackage(  # outdoors: people far and near, animals, night, bicycle, boats
+            "tabler-ui",
+            "0.0.34",
+            "sha512-1stQxEx9rfCDaBKh6cNF8boP4FvLERrLdeWj7FXJYgxhxeglaJaymN1bG2davVWysDVhaL20PoZT4RNBYVGCHA==",
+        ),
         licence=_UNSPLASH,
         folder="src/demo/photos",
         suffix="-500.jpg",
@@ -180,78 +186,24 @@ def calibration_frames(
     frames: list[CalibrationImage] = []
     on_progress(done, total)
     for package in _PACKAGES:
-        archive = _fetched(package, cache)
+        archive = fetch(package.npm, cache, lambda *_: None)
         done += 1
         on_progress(done, total)
-        for member, encoded in _read(archive, package).items():
+        photographs = read_members(archive, package.members, max_bytes=MAX_PHOTOGRAPH_BYTES)
+        for member, encoded in photographs.items():
             frames.extend(_frames(package, member, encoded))
             done += 1
             on_progress(done, total)
     return tuple(frames)
 
 
-def _fetched(package: _Package, cache: Path) -> Path:
-    path = cache / f"{package.name}-{package.version}.tgz"
-    if path.is_file() and _sha256(path) == package.sha256:
-        return path
-    npm = shutil.which("npm")
-    if npm is None:
-        msg = f"{package.spec}: npm is needed to fetch it and is not installed; install npm"
-        raise SourceError(msg)
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"{cache}: expected a folder to keep packages in ({error.strerror})"
-        raise OutputError(msg) from None
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        command = [npm, "pack", "--loglevel=error", "--pack-destination", folder, package.spec]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=FETCH_TIMEOUT_S)
-        except subprocess.CalledProcessError as error:
-            said = error.stderr.decode(errors="replace").splitlines()[:2]  # code and meaning
-            msg = f"{package.spec}: npm cannot fetch it ({'; '.join(said)})"
-            raise SourceError(msg) from None
-        except subprocess.TimeoutExpired:
-            msg = f"{package.spec}: expected npm to fetch it within {FETCH_TIMEOUT_S:.0f} s"
-            raise SourceError(msg) from None
-        fetched = Path(folder, path.name)
-        digest = _sha256(fetched) if fetched.is_file() else "no file"
-        if digest != package.sha256:
-            msg = f"{package.spec}: expected sha256 {package.sha256}, got {digest}"
-            raise SourceError(msg)
-        fetched.replace(path)
-    return path
-
-
-def _sha256(path: Path) -> str:
-    if path.stat().st_size > MAX_ARCHIVE_BYTES:
-        return f"more than {MAX_ARCHIVE_BYTES} bytes"
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _read(archive: Path, package: _Package) -> dict[str, bytes]:
-    """Return the photographs of the package, by their paths, in the order listed above."""
-    photographs: dict[str, bytes] = {}
-    with tarfile.open(archive, "r:gz") as files:
-        for member in files:  # in the order of the archive: going back would unpack it again
-            if member.name in package.members and member.size <= MAX_PHOTOGRAPH_BYTES:
-                opened = files.extractfile(member)
-                if opened is not None:
-                    photographs[member.name] = opened.read()
-    for name in package.members:
-        if name not in photographs:
-            msg = f"{package.spec}: expected a photograph at {name}"
-            raise SourceError(msg)
-    return {name: photographs[name] for name in package.members}
-
-
 def _frames(package: _Package, member: str, encoded: bytes) -> Iterator[CalibrationImage]:
     decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     if decoded is None:
-        msg = f"{package.spec}: {member} is not a JPEG picture"
+        msg = f"{package.npm.spec}: {member} is not a JPEG picture"
         raise SourceError(msg)
     photograph = np.asarray(decoded, np.uint8)
-    source = f"npm {package.spec} {PurePosixPath(member).relative_to('package')}"
+    source = f"npm {package.npm.spec} {PurePosixPath(member).relative_to('package')}"
     yield _frame(photograph, source, package.licence)
     height, width = photograph.shape[:2]
     if min(height, width) >= CLOSE_UP_FROM:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgevision.errors import SourceError
-from edgevision.nets.package import NpmPackage, fetch, read_member
+from edgevision.nets.package import NpmPackage, fetch, read_members
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ MAX_FILE_BYTES = 16 << 20
 LABEL_BYTES = 184
 
 NOTICE = f"""\
-SSD-MobileNetV2, 300x300, 24 classes of Open Images V4
+SSD-MobileNetV2, 300x300, 23 classes of Open Images V4 and a background
 
 The weights in this folder are derived from the model
 object_detection_ssd_mobilenetv2_oidv4_fp16.tflite of MediaPipe Objectron,
@@ -62,7 +62,8 @@ def fetch_published(cache: Path, on_progress: Progress) -> PublishedModel:
         OutputError: the cache folder cannot be made.
     """
     archive = fetch(PACKAGE, cache, on_progress)
-    content = read_member(archive, f"package/{FILE}", max_bytes=MAX_FILE_BYTES)
+    member = f"package/{FILE}"
+    content = read_members(archive, [member], max_bytes=MAX_FILE_BYTES)[member]
     labels = content[:LABEL_BYTES].decode("ascii", errors="replace").splitlines()
     if len(labels) != 24 or labels[0] != "???":
         msg = f"{archive}: {FILE}: expected 24 labels, the first '???', got {labels[:3]}…"

@@ -8,7 +8,7 @@ import pytest
 from nets.tiny_network import ignore_progress
 
 from edgevision.errors import SourceError
-from edgevision.nets.package import NpmPackage, fetch, integrity_of, read_member
+from edgevision.nets.package import NpmPackage, fetch, integrity_of, read_members
 
 
 def write_archive(path: Path, name: str, content: bytes) -> Path:
@@ -76,16 +76,16 @@ def test_a_machine_without_npm_is_told_to_install_it(
 
 def test_one_file_is_read_out_of_an_archive(tmp_path: Path) -> None:
     archive = write_archive(tmp_path / "a.tgz", "package/model", b"weights")
-    assert read_member(archive, "package/model", max_bytes=7) == b"weights"
+    assert read_members(archive, ["package/model"], max_bytes=7) == {"package/model": b"weights"}
 
 
 def test_a_file_larger_than_its_bound_is_refused(tmp_path: Path) -> None:
     archive = write_archive(tmp_path / "a.tgz", "package/model", b"weights")
     with pytest.raises(SourceError, match="a file of at most 6 bytes"):
-        read_member(archive, "package/model", max_bytes=6)
+        read_members(archive, ["package/model"], max_bytes=6)
 
 
 def test_an_archive_without_the_file_is_refused(tmp_path: Path) -> None:
     archive = write_archive(tmp_path / "a.tgz", "package/other", b"weights")
     with pytest.raises(SourceError, match="expected a file package/model in it"):
-        read_member(archive, "package/model", max_bytes=100)
+        read_members(archive, ["package/model"], max_bytes=100)
