@@ -123,11 +123,11 @@ class View:
         self.seen.metrics[message.camera] = message
         line = (
             f"{message.camera}: {message.capture_fps:.1f} fps captured, "
-            f"{message.publish_fps:.1f} published, {message.frames.overwritten} frames skipped"
+            f"{message.publish_fps:.1f} published, {message.frames.overwritten} skipped"
         )
         if message.latency_ms is not None:
             total = message.latency_ms.capture_to_publish
-            line += f", capture to publish p50 {total.p50:.1f} p95 {total.p95:.1f} ms"
+            line += f", to publish p50 {total.p50:.1f} p95 {total.p95:.1f} ms"
         self._status = Text(line)
         return [line]
 
