@@ -86,10 +86,10 @@ def _no_wildcards(prefix: str) -> str:
 
 FilePath = Annotated[Path, AfterValidator(_resolve)]
 ModelFolder = Annotated[Path, AfterValidator(_resolve_model)]
-Score = Annotated[float, Field(gt=0, lt=1)]
-Seconds = Annotated[float, Field(gt=0, le=86400)]
+Score = Annotated[float, Field(strict=True, gt=0, lt=1)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=86400)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-Pixels = Annotated[int, Field(ge=1, le=16384)]
+Pixels = Annotated[int, Field(strict=True, ge=1, le=16384)]
 
 
 class _Section(BaseModel):
@@ -99,9 +99,9 @@ class _Section(BaseModel):
 class RuntimeConfig(_Section):
     """How ONNX Runtime runs the network."""
 
-    threads: Annotated[int, Field(ge=1, le=64)] | None = None
+    threads: Annotated[int, Field(strict=True, ge=1, le=64)] | None = None
     """Threads of one inference; default: all cores but one, at most 4."""
-    inter_op_threads: Annotated[int, Field(ge=1, le=64)] = 1
+    inter_op_threads: Annotated[int, Field(strict=True, ge=1, le=64)] = 1
     """Threads across operators; the network is a chain, so more than 1 rarely helps."""
     graph_optimization: Literal["all", "extended", "basic", "disabled"] = "all"
     """How far ONNX Runtime rewrites the graph."""
@@ -125,7 +125,7 @@ class DetectionConfig(_Section):
     """Only these labels; default: all that the model knows."""
     nms_iou: Score = 0.6
     """Of two boxes of one label that overlap more than this, the weaker one goes."""
-    max_objects: Annotated[int, Field(ge=1, le=400)] = 100
+    max_objects: Annotated[int, Field(strict=True, ge=1, le=400)] = 100
     """At most this many objects a frame, best first."""
 
 
@@ -153,7 +153,7 @@ class MqttConfig(_Section):
 
     host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
     """Broker's host name or address."""
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    port: Annotated[int, Field(strict=True, ge=1, le=65535)] | None = None
     """Broker's port; default: 1883, with tls 8883."""
     username: Annotated[str, Field(min_length=1)] | None = None
     """User at the broker."""
@@ -175,11 +175,11 @@ class MqttConfig(_Section):
         None
     ) = None
     """First part of every topic; default: edgevision/<device>."""
-    keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
+    keepalive_s: Annotated[int, Field(strict=True, ge=5, le=3600)] = 30
     """A broker that is silent for 1.5 times this long is gone."""
-    connect_timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    connect_timeout_s: Annotated[float, Field(strict=True, gt=0, le=300)] = 10.0
     """How long a connection attempt may take."""
-    reconnect_max_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    reconnect_max_s: Annotated[float, Field(strict=True, ge=1, le=3600)] = 30.0
     """Longest pause between attempts; they start at 0.5 s and double, with jitter."""
 
     @model_validator(mode="after")
@@ -217,7 +217,7 @@ class CameraConfig(_Section):
     """Width to ask a device for, in pixels; streams and recordings have their own."""
     height: Pixels | None = None
     """Height to ask a device for, in pixels."""
-    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
+    fps: Annotated[float, Field(strict=True, gt=0, le=1000)] | None = None
     """Rate to ask a device for; pace of a recording or image folder in place of its own."""
     pixel_format: Annotated[str, Field(pattern=r"^[A-Z0-9]{4}$")] | None = None
     """Four-character code to ask a device for; MJPG is what most USB cameras need above 640x480."""
@@ -226,7 +226,7 @@ class CameraConfig(_Section):
     loop: bool = False
     """Begin a recording or image folder again at its end."""
     stall_after_s: Seconds = 10.0
-    """A camera without a frame for this long is published as stalled and opened again."""
+    """A camera without a frame for this long is published as stalled."""
     detection: DetectionConfig | None = None
     """Settings that differ from the general ones for this camera."""
 
@@ -275,9 +275,9 @@ class CameraConfig(_Section):
 class MetricsConfig(_Section):
     """How often figures are published."""
 
-    interval_s: Annotated[float, Field(ge=0.5, le=3600)] = 10.0
+    interval_s: Annotated[float, Field(strict=True, ge=0.5, le=3600)] = 10.0
     """Seconds between two metrics messages."""
-    window_s: Annotated[float, Field(ge=1, le=600)] = 10.0
+    window_s: Annotated[float, Field(strict=True, ge=1, le=600)] = 10.0
     """Rates are measured over this long: a camera without frames for it reads 0.0 fps."""
 
 

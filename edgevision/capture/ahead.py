@@ -6,7 +6,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
-from edgevision.errors import BadFrameError, EdgevisionError
+from edgevision.errors import BadFrameError
 
 if TYPE_CHECKING:
     from edgevision.capture.source import FrameSource
@@ -25,8 +25,9 @@ class DecodedAhead:
         self.fps = source.fps
         self.frame_count = source.frame_count
         self._closing = threading.Event()
-        self._ready: queue.Queue[U8 | EdgevisionError | None] = queue.Queue(DEPTH)
-        self._grabbed: U8 | EdgevisionError | None = None
+        self._ready: queue.Queue[U8 | Exception | None] = queue.Queue(DEPTH)
+        self._grabbed: U8 | Exception | None = None
+        self._ended = False
         self._thread = threading.Thread(target=self._decode, name="decode", daemon=True)
         self._thread.start()
 
@@ -36,12 +37,14 @@ class DecodedAhead:
         Raises:
             SourceError: the recording breaks off.
         """
+        if self._ended:
+            return False
         self._grabbed = self._ready.get()
-        if isinstance(self._grabbed, EdgevisionError) and not isinstance(
-            self._grabbed, BadFrameError
-        ):
+        if isinstance(self._grabbed, Exception) and not isinstance(self._grabbed, BadFrameError):
+            self._ended = True
             raise self._grabbed
-        return self._grabbed is not None
+        self._ended = self._grabbed is None
+        return not self._ended
 
     def retrieve(self) -> U8:
         """Return the grabbed frame.
@@ -49,12 +52,13 @@ class DecodedAhead:
         Raises:
             BadFrameError: it could not be decoded.
         """
-        if self._grabbed is None or isinstance(self._grabbed, EdgevisionError):
+        if self._grabbed is None or isinstance(self._grabbed, Exception):
             raise self._grabbed or BadFrameError("expected grab before retrieve")
         return self._grabbed
 
     def close(self) -> None:
         """End the thread and release the source."""
+        self._ended = True
         self._closing.set()
         self._thread.join()
         self._source.close()
@@ -63,16 +67,16 @@ class DecodedAhead:
         try:
             while self._source.grab():
                 try:
-                    item: U8 | EdgevisionError = self._source.retrieve()
+                    item: U8 | Exception = self._source.retrieve()
                 except BadFrameError as error:
                     item = error
                 if not self._hand_over(item):
                     return
             self._hand_over(None)
-        except EdgevisionError as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits in grab must be told
             self._hand_over(error)
 
-    def _hand_over(self, item: U8 | EdgevisionError | None) -> bool:
+    def _hand_over(self, item: U8 | Exception | None) -> bool:
         while not self._closing.is_set():
             try:
                 self._ready.put(item, timeout=POLL_S)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from edgevision.capture.source import FrameSource
     from edgevision.clock import Clock
     from edgevision.config import CameraConfig
 
@@ -50,7 +51,14 @@ class CameraReader:
     """A thread that keeps one camera's frames coming."""
 
     def __init__(
-        self, name: str, camera: CameraConfig, *, deliver: Callable[[Frame], None], clock: Clock
+        self,
+        name: str,
+        camera: CameraConfig,
+        *,
+        deliver: Callable[[Frame], None],
+        clock: Clock,
+        opener: Callable[[CameraConfig], FrameSource] = open_source,
+        first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         """Prepare; `start` opens the source.
 
@@ -59,6 +67,9 @@ class CameraReader:
             camera: its configuration.
             deliver: called with each frame on this reader's thread.
             clock: where stamps come from.
+            opener: opens the source.
+            first_pause_s: how long to wait, with jitter, before it is opened again after a
+                fault; doubles with each further one.
         """
         self.name = name
         self.captured = 0
@@ -67,6 +78,8 @@ class CameraReader:
         self._camera = camera
         self._deliver = deliver
         self._clock = clock
+        self._opener = opener
+        self._first_pause_s = first_pause_s
         self._state = CameraState("offline", STARTING, clock.wall())
         self._last_frame_ns = clock.monotonic_ns()
         self._stopping = threading.Event()
@@ -96,13 +109,14 @@ class CameraReader:
         return self._state
 
     def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause_s = self._first_pause_s
         while not self._stopping.is_set():
             captured = self.captured
             try:
                 self._read_until_end()
-                if not self._camera.loop:
-                    self._become("offline", END_OF_RECORDING)
+                if not self._camera.loop or self._stopping.is_set():
+                    reason = STOPPED if self._stopping.is_set() else END_OF_RECORDING
+                    self._become("offline", reason)
                     return
                 continue
             except SourceError as error:
@@ -112,15 +126,15 @@ class CameraReader:
                 self._become("offline", "unexpected fault, see the log")
             self.reconnects += 1
             if self.captured > captured:
-                pause_s = FIRST_PAUSE_S
+                pause_s = self._first_pause_s
             self._stopping.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def _read_until_end(self) -> None:
-        source = open_source(self._camera)
+        source = self._opener(self._camera)
         try:
             next_ns = self._clock.monotonic_ns()
-            bad = 0
+            captured, bad = self.captured, 0
             while not self._stopping.is_set() and source.grab():
                 if source.fps is not None:
                     next_ns = self._keep_pace(next_ns, source.fps)
@@ -140,6 +154,13 @@ class CameraReader:
                 self._become("online", "frames arrive")
                 self.captured += 1
                 self._deliver(frame)
+            if self._stopping.is_set():
+                return
+            if self.captured == captured:
+                msg = f"{self.shown_source}: no frame of it can be used"
+                raise SourceError(msg)
+            if source.fps is not None:  # the last frame has its time too before a loop begins
+                self._keep_pace(next_ns, source.fps)
         finally:
             source.close()
 

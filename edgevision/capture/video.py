@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from edgevision.config import CameraConfig
     from edgevision.records import U8
 
-OPEN_TIMEOUT_MS = 5000
-READ_TIMEOUT_MS = 5000
+STREAM_TIMEOUT_MS = 5000
 DEFAULT_FPS = 25.0
 MAX_FPS = 1000.0
 
@@ -27,6 +26,7 @@ MAX_FPS = 1000.0
 STREAM_OPTIONS = (
     "rtsp_transport;tcp|timeout;5000000|fflags;nobuffer|analyzeduration;200000|probesize;100000"
 )
+# OpenCV reads them from the environment while it opens, one capture at a time in a process.
 _environment = threading.Lock()
 
 
@@ -64,7 +64,7 @@ class Device(_Video):
         """Open the device and ask it for size, rate and pixel format.
 
         Raises:
-            SourceError: there is no such device, or it does not deliver this format.
+            SourceError: there is no such device, or it cannot be opened.
         """
         path = Path(camera.device_path)
         if not path.exists():
@@ -98,8 +98,12 @@ class Device(_Video):
 class Stream(_Video):
     """A network camera, through FFmpeg, with bounded waiting."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timeout_ms: int = STREAM_TIMEOUT_MS) -> None:
         """Connect.
+
+        Args:
+            url: address with user and password, where they are needed.
+            timeout_ms: how long to wait for a connection, and later for a frame.
 
         Raises:
             SourceError: nothing answers, or no video comes.
@@ -107,11 +111,11 @@ class Stream(_Video):
         shown = redact_url(url)
         parameters = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-            OPEN_TIMEOUT_MS,
+            timeout_ms,
             cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-            READ_TIMEOUT_MS,
+            timeout_ms,
         ]
-        with _environment:  # read by OpenCV while it opens; recordings must not get it
+        with _environment:  # recordings must not get it
             os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = STREAM_OPTIONS
             try:
                 capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, parameters)
@@ -123,7 +127,7 @@ class Stream(_Video):
             raise SourceError(msg)
 
     def grab(self) -> bool:
-        """Wait for the next frame, at most `READ_TIMEOUT_MS`."""
+        """Wait for the next frame, at most as long as the timeout."""
         if not self._capture.grab():
             msg = f"{self._shown}: the stream broke off or is silent"
             raise SourceError(msg)
@@ -145,15 +149,20 @@ class Recording(_Video):
         """
         try:
             size = path.stat().st_size
+            if path.is_dir() or size == 0:
+                got = "a folder" if path.is_dir() else "an empty file"
+                msg = f"{path}: expected a video file, got {got}"
+                raise SourceError(msg)
+            with path.open("rb") as file:
+                header = file.read(4096)
         except OSError as error:
             msg = f"{path}: cannot be read ({error.strerror})"
             raise SourceError(msg) from None
-        if not path.is_file() or size == 0:
-            msg = (
-                f"{path}: expected a video file, got {'an empty file' if size == 0 else 'no file'}"
-            )
-            raise SourceError(msg)
-        super().__init__(str(path), _open_recording(path))
+        # A RIFF file, AVI for one, begins with its own length.
+        says = int.from_bytes(header[4:8], "little") + 8 if header[:4] == b"RIFF" else 0
+        self._cut_short = size < says
+        promised = None if self._cut_short else _motion_jpeg_frames(header)
+        super().__init__(str(path), _open_recording(path, promised))
         if not self._capture.isOpened():
             msg = f"{path}: expected a video that FFmpeg can read, got something else"
             raise SourceError(msg)
@@ -172,7 +181,8 @@ class Recording(_Video):
             msg = f"{self._shown}: expected a video, but no frame of it can be decoded"
             raise SourceError(msg)
         # Containers round their frame count; a file cut short lacks more than that.
-        if self.frame_count is not None and self._grabbed < 0.95 * self.frame_count - 2:
+        expected = self.frame_count or 0
+        if self._grabbed < (expected if self._cut_short else 0.95 * expected - 2):
             msg = (
                 f"{self._shown}: expected {self.frame_count} frames, got {self._grabbed}: the "
                 "file is cut short or damaged"
@@ -181,13 +191,12 @@ class Recording(_Video):
         return False
 
 
-def _open_recording(path: Path) -> cv2.VideoCapture:
+def _open_recording(path: Path, promised: int | None) -> cv2.VideoCapture:
     """Open with OpenCV's own Motion JPEG reader where that can read all of it, else FFmpeg.
 
     FFmpeg's conversion to BGR differs by up to 2 levels between x86 and ARM, OpenCV's reader
     gives the same pixels on both. But it stops without a word where a file's index ends.
     """
-    promised = _motion_jpeg_frames(path)
     if promised is not None:
         capture = cv2.VideoCapture(str(path), cv2.CAP_OPENCV_MJPEG)
         if capture.isOpened() and capture.get(cv2.CAP_PROP_FRAME_COUNT) == promised:
@@ -196,12 +205,8 @@ def _open_recording(path: Path) -> cv2.VideoCapture:
     return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
 
 
-def _motion_jpeg_frames(path: Path) -> int | None:
-    """Return dwTotalFrames of a whole AVI file's main header if its video is Motion JPEG."""
-    with path.open("rb") as file:
-        header = file.read(4096)
+def _motion_jpeg_frames(header: bytes) -> int | None:
+    """Return dwTotalFrames of an AVI file's main header if its video is Motion JPEG."""
     if header[:4] != b"RIFF" or header[8:12] != b"AVI " or b"vidsMJPG" not in header:
-        return None
-    if path.stat().st_size < int.from_bytes(header[4:8], "little") + 8:  # cut short
         return None
     return int.from_bytes(header[48:52], "little")

@@ -57,7 +57,7 @@ class Detector:
             )
             raise ModelMismatchError(msg)
         # np.nonzero of a two-dimensional array takes 20 times as long as the flat one.
-        found = np.flatnonzero(raw.class_logits > self._min_logits)
+        found = np.flatnonzero(raw.class_logits >= self._min_logits)
         rows, class_ids = np.divmod(found, len(self._min_logits))
         logits = raw.class_logits[rows, class_ids]
         if len(logits) > MAX_CANDIDATES:
@@ -70,20 +70,19 @@ class Detector:
 
 
 def _sigmoid(logits: F32) -> F32:
-    return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+    with np.errstate(over="ignore"):  # below -88 the exponential is infinite and the score 0
+        return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
 def _min_logits(model: Model, config: DetectionConfig) -> F32:
-    """Return float32 [c]: the logit a class must exceed; infinite for classes not wanted."""
+    """Return float32 [c]: the lowest logit that counts; NaN, which none reaches, if unwanted."""
     card, labels = model.card, model.labels
-    unknown = sorted((set(config.labels or ()) | set(config.label_min_score)) - set(labels))
+    known = [label for index, label in enumerate(labels) if index != card.background_index]
+    unknown = sorted((set(config.labels or ()) | set(config.label_min_score)) - set(known))
     if unknown:
-        known = ", ".join(
-            label for index, label in enumerate(labels) if index != card.background_index
-        )
         raise ConfigError(
             *(
-                f"detection: expected labels of {card.name} ({known}), got {label!r}"
+                f"detection: expected labels of {card.name} ({', '.join(known)}), got {label!r}"
                 for label in unknown
             )
         )
@@ -92,5 +91,5 @@ def _min_logits(model: Model, config: DetectionConfig) -> F32:
     for index, label in enumerate(labels):
         unwanted = config.labels is not None and label not in config.labels
         if unwanted or index == card.background_index:
-            min_logits[index] = np.inf
+            min_logits[index] = np.nan
     return min_logits

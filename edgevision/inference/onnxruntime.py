@@ -39,15 +39,15 @@ class OnnxRuntimeBackend:
         self._input = card.input.name
         self._outputs = [card.outputs.box_offsets, card.outputs.class_logits]
         _check_providers(config.providers)
+        content = model.read(card.onnx) if graph is None else graph
         try:
             self._session = onnxruntime.InferenceSession(
-                graph or model.read(card.onnx),
+                content,
                 sess_options=_session_options(config),
                 providers=list(config.providers),
             )
         except Exception as error:
-            first_line = str(error).splitlines()[0]
-            msg = f"{model.folder / card.onnx}: ONNX Runtime cannot load it: {first_line}"
+            msg = f"{model.folder / card.onnx}: ONNX Runtime cannot load it: {_first_line(error)}"
             raise BackendError(msg) from error
         self._check_graph(model)
 
@@ -56,28 +56,34 @@ class OnnxRuntimeBackend:
         try:
             offsets, logits = self._session.run(self._outputs, {self._input: image})
         except Exception as error:
-            msg = f"ONNX Runtime failed: {str(error).splitlines()[0]}"
+            msg = f"ONNX Runtime failed: {_first_line(error)}"
             raise BackendError(msg) from error
         return RawOutputs(offsets[0], logits[0])
 
     def _check_graph(self, model: Model) -> None:
         card = model.card
-        shapes = {
-            value.name: tuple(value.shape)
+        found = {
+            value.name: f"{value.type} {value.shape}"
             for value in (*self._session.get_inputs(), *self._session.get_outputs())
         }
         expected = {
-            card.input.name: (1, card.input.height, card.input.width, 3),
-            card.outputs.box_offsets: (1, card.anchor_count, 4),
-            card.outputs.class_logits: (1, card.anchor_count, len(model.labels)),
+            card.input.name: f"tensor(uint8) {[1, card.input.height, card.input.width, 3]}",
+            card.outputs.box_offsets: f"tensor(float) {[1, card.anchor_count, 4]}",
+            card.outputs.class_logits: (
+                f"tensor(float) {[1, card.anchor_count, len(model.labels)]}"
+            ),
         }
-        for name, shape in expected.items():
-            if shapes.get(name) != shape:
+        for name, wanted in expected.items():
+            if found.get(name) != wanted:
                 msg = (
-                    f"{model.folder / card.onnx}: expected {name} {list(shape)} as on the card, "
-                    f"got {list(shapes[name]) if name in shapes else 'nothing of that name'}"
+                    f"{model.folder / card.onnx}: expected {name} {wanted} as on the card, got "
+                    f"{found.get(name, 'nothing of that name')}"
                 )
                 raise ModelMismatchError(msg)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _check_providers(wanted: tuple[str, ...]) -> None:
