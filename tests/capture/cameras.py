@@ -1,0 +1,122 @@
+"""A network camera on loopback: Motion JPEG over HTTP, as most cameras send it."""
+
+from __future__ import annotations
+
+import threading
+from base64 import b64encode
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Self
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from edgevision.records import U8
+
+BOUNDARY = "frame"
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a camera does.
+
+    Attributes:
+        frames: how many it sends; then it closes the connection or, with `hangs`, is silent.
+        hangs: be silent after the last frame and keep the connection.
+        width, height: size of its pictures.
+        noisy: pictures that hardly compress.
+        login: user:password that it asks for.
+    """
+
+    frames: int = 10_000
+    hangs: bool = False
+    width: int = 64
+    height: int = 48
+    noisy: bool = False
+    login: str | None = None
+
+
+class MjpegCamera:
+    """Serves /video.mjpg until the `with` block ends; any other path is not found."""
+
+    def __init__(self, behaviour: Behaviour | None = None) -> None:
+        self.behaviour = behaviour or Behaviour()
+        self.requests = 0
+        self._closing = threading.Event()
+        camera = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                camera._serve(self)
+
+            def log_message(self, *_: object) -> None:
+                """Be silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    @property
+    def address(self) -> str:
+        """Return host and port."""
+        return f"127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        """Return the address of the pictures."""
+        return f"http://{self.address}/video.mjpg"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _serve(self, request: BaseHTTPRequestHandler) -> None:
+        self.requests += 1
+        if request.path != "/video.mjpg":
+            request.send_error(404)
+            return
+        if self.behaviour.login is not None:
+            expected = f"Basic {b64encode(self.behaviour.login.encode()).decode()}"
+            if request.headers["Authorization"] != expected:
+                request.send_response(401)
+                request.send_header("WWW-Authenticate", 'Basic realm="camera"')
+                request.end_headers()
+                return
+        if self.behaviour.hangs and self.behaviour.frames == 0:
+            self._closing.wait()
+            return
+        request.send_response(200)
+        request.send_header("Content-Type", f"multipart/x-mixed-replace;boundary={BOUNDARY}")
+        request.end_headers()
+        try:
+            for index in range(self.behaviour.frames):
+                request.wfile.write(part(picture(index, self.behaviour)))
+                if self._closing.wait(0.005):
+                    return
+            if self.behaviour.hangs:
+                self._closing.wait()
+        except ConnectionError:  # whoever watched has gone
+            return
+
+
+def picture(index: int, behaviour: Behaviour) -> U8:
+    """Return a picture whose grey says its number, uint8 [h, w, 3]."""
+    shape = (behaviour.height, behaviour.width, 3)
+    if behaviour.noisy:
+        return np.random.default_rng(index).integers(0, 256, shape, np.uint8)
+    return np.full(shape, 20 + index % 200, np.uint8)
+
+
+def part(image: U8) -> bytes:
+    """Return one JPEG with its header, as a part of the endless response."""
+    done, jpeg = cv2.imencode(".jpg", image)
+    assert done
+    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+    return head.encode() + jpeg.tobytes() + b"\r\n"

@@ -1,0 +1,194 @@
+"""The rules of the architecture, kept by reading the import statements."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "edgevision"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+MAX_LINES = 350
+
+# What a room may import besides itself and the files at the top.
+ROOMS: dict[str, set[str]] = {
+    "capture": set(),
+    "inference": set(),
+    "detection": set(),
+    "messaging": set(),
+    "service": {"capture", "inference", "detection", "messaging"},
+    "cli": {"capture", "inference", "detection", "messaging", "service", "nets"},
+    "nets": {"inference", "detection"},
+}
+
+# Where a package may be named. Model building is not bound by this: it never runs on a board.
+ALLOWED = {
+    "onnxruntime": {"inference/onnxruntime.py"},
+    "paho": {"messaging/connection.py"},
+    "cv2": {
+        "capture/images.py",
+        "capture/source.py",
+        "capture/video.py",
+        "cli/offline.py",
+        "detection/draw.py",
+        "detection/nms.py",
+        "inference/preprocess.py",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module and the file that imports it."""
+
+    file: Path
+    module: str
+
+    @property
+    def room(self) -> str:
+        """The folder of the importing file, empty at the top."""
+        return self.file.parent.name if self.file.parent != PACKAGE else ""
+
+    @property
+    def target(self) -> str | None:
+        """The folder of the imported file of ours, empty at the top; None for other packages."""
+        own, _, rest = self.module.partition(".")
+        if own != "edgevision":
+            return None
+        folder = rest.partition(".")[0]
+        return folder if (PACKAGE / folder).is_dir() else ""
+
+
+def imports_of(file: Path) -> list[Import]:
+    found = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [Import(file, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: expected absolute imports"
+            assert node.module is not None
+            # `from edgevision import nets` imports edgevision.nets.
+            found += [
+                Import(
+                    file,
+                    f"{node.module}.{alias.name}" if node.module == "edgevision" else node.module,
+                )
+                for alias in node.names
+            ]
+    return found
+
+
+IMPORTS = [each for file in MODULES for each in imports_of(file)]
+
+
+def name_of(file: Path) -> str:
+    return str(file.relative_to(PACKAGE))
+
+
+def loaded_by(module: str) -> list[str]:
+    """Return which of the slow packages are loaded after this import in a fresh process."""
+    script = (
+        f"import sys, {module}\n"
+        "print(*sorted({'cv2', 'onnx', 'onnxruntime', 'paho', 'tflite'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+def test_every_folder_has_its_rule() -> None:
+    folders = {file.parent.name for file in PACKAGE.glob("*/__init__.py")}
+    assert folders == set(ROOMS)
+
+
+def test_the_files_at_the_top_import_no_folder() -> None:
+    # `python -m edgevision` is the command line.
+    wrong = [
+        f"{name_of(each.file)} imports {each.module}"
+        for each in IMPORTS
+        if each.room == "" and each.target and each.file.name != "__main__.py"
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_the_top_and_no_room_that_it_must_not_know(room: str) -> None:
+    wrong = [
+        f"{name_of(each.file)} imports {each.module}"
+        for each in IMPORTS
+        if each.room == room and each.target and each.target not in {room, *ROOMS[room]}
+    ]
+    assert not wrong
+
+
+def test_nothing_but_the_command_line_imports_nets() -> None:
+    wrong = [
+        name_of(each.file)
+        for each in IMPORTS
+        if each.target == "nets" and each.room not in {"nets", "cli"}
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_with_native_code_is_named_in_its_own_files_and_in_no_others(
+    package: str,
+) -> None:
+    naming = {
+        name_of(each.file)
+        for each in IMPORTS
+        if each.module.partition(".")[0] == package and each.room != "nets"
+    }
+    assert naming == ALLOWED[package]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "edgevision",
+        "edgevision.address",
+        "edgevision.card",
+        "edgevision.clock",
+        "edgevision.config",
+        "edgevision.configfile",
+        "edgevision.errors",
+        "edgevision.records",
+        "edgevision.cli.main",
+    ],
+)
+def test_importing_it_loads_neither_opencv_nor_paho_nor_an_engine(module: str) -> None:
+    assert loaded_by(module) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [
+        ("edgevision.capture.source", "cv2"),
+        ("edgevision.messaging.client", "paho"),
+        ("edgevision.inference.onnxruntime", "onnxruntime"),
+    ],
+)
+def test_a_room_loads_the_package_that_it_owns_and_not_the_others(
+    module: str, package: str
+) -> None:
+    assert loaded_by(module) == [package]
+
+
+@pytest.mark.parametrize("file", MODULES, ids=name_of)
+def test_a_module_fits_in_the_head(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("file", MODULES, ids=name_of)
+def test_a_module_begins_with_what_it_is_for(file: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+    assert docstring is not None
+    assert docstring.splitlines()[0].endswith((".", ":"))
+
+
+def test_no_module_is_called_by_what_it_might_hold() -> None:
+    nameless = {"utils", "util", "helpers", "common", "misc", "manager", "base"}
+    assert not [name_of(file) for file in MODULES if file.stem in nameless]
