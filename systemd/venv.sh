@@ -36,6 +36,7 @@ stamp="$stamp $here $* ${EDITABLE:-}"
 if [ "${EDITABLE:-}" = 1 ] && [ "$(cat "$venv/edgevision.stamp" 2>/dev/null)" = "$stamp" ]; then
   exit 0
 fi
+echo "edgevision: installing packages into $venv, once" >&2
 quiet="-q --disable-pip-version-check --no-input"
 sed -n '/^pip==/,/[^\\]$/p' "$here/constraints.txt" >"$venv/pip.txt"
 # shellcheck disable=SC2086 # the options are words
