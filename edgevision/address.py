@@ -48,14 +48,33 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def redact_url(text: str) -> str:
-    """Replace what may be secret in URLs by ***: user and password, and the query.
+def misspelt_address(source: str) -> str | None:
+    """Return what is expected of a source that looks like an address but is none we open.
 
-    A password may hold any character, / and @ too, so all up to the last @ goes. Text without
+    The answer never repeats the source: it may hold a password.
+    """
+    if classify_source(source) is not SourceKind.RECORDING:
+        return None
+    schemes = "rtsp://, rtsps://, http:// or https://"
+    if re.match(r"^[A-Za-z][\w+.-]*:/", source):
+        return f"expected an address that begins with {schemes}, got {source.partition(':')[0]!r}:"
+    if re.match(r"^[^/\s]+:[^/\s]*@", source):
+        return f"expected {schemes} before user and password, got an address without it"
+    return None
+
+
+def redact_url(text: str) -> str:
+    """Replace what may be secret in URLs by ***: user and password, the query, named secrets.
+
+    A password may hold any character, / and @ too, so all up to the last @ goes. Some cameras
+    take user and password in the path: `rtsp://host/user=admin&password=secret`. Text without
     a URL comes back as it is.
     """
-    return re.sub(r"(?<=://)\S*@|(?<=\?)\S+", _stars, text) if "://" in text else text
+    if not re.search(r":/", text):
+        return text
+    text = re.sub(r"(?<=:/)(/?)\S*@|(?<=\?)\S+", _stars, text)
+    return re.sub(r"(?i)\b(pass\w*|pwd|user\w*|usr|token|key)=[^&;/\s]*", r"\1=***", text)
 
 
 def _stars(secret: re.Match[str]) -> str:
-    return "***@" if secret[0].endswith("@") else "***"
+    return f"{secret[1] or ''}***@" if secret[0].endswith("@") else "***"

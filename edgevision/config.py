@@ -26,7 +26,14 @@ from pydantic import (
     model_validator,
 )
 
-from edgevision.address import SourceKind, classify_source, device_path, is_loopback, redact_url
+from edgevision.address import (
+    SourceKind,
+    classify_source,
+    device_path,
+    is_loopback,
+    misspelt_address,
+    redact_url,
+)
 
 DATA_FOLDER = Path(__file__).parent / "data"
 DEMO_RECORDING = DATA_FOLDER / "still-life.avi"
@@ -151,7 +158,7 @@ class TlsConfig(_Section):
 class MqttConfig(_Section):
     """The broker and how to reach it."""
 
-    host: Annotated[str, Field(min_length=1, max_length=253)] = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^/@\s]+$")] = "127.0.0.1"
     """Broker's host name or address."""
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] | None = None
     """Broker's port; default: 1883, with tls 8883."""
@@ -233,6 +240,10 @@ class CameraConfig(_Section):
     @field_validator("source")
     @classmethod
     def _absolute(cls, source: str, info: ValidationInfo) -> str:
+        source = source.strip()
+        expected = misspelt_address(source)
+        if expected is not None:
+            raise ValueError(expected)
         if classify_source(source).is_live:
             return source
         return str(_resolve(Path(source), info))

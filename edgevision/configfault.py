@@ -102,6 +102,7 @@ class Fault:
 
 _PATTERNS = {
     r"^[a-z0-9][a-z0-9_-]{0,63}$": "1 to 64 lower-case letters, digits, - or _",
+    r"^[^/@\s]+$": "a host name or address alone, without mqtt:// and port",
     r"^[A-Z0-9]{4}$": "four capital letters or digits such as MJPG",
 }
 

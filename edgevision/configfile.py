@@ -34,7 +34,7 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     places: dict[KeyPath, str] = {key: f"{path.name}:{line}" for key, line in lines.items()}
     for name, text in sorted(environ.items()):
         if name.startswith(ENVIRONMENT_PREFIX):
-            key = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
+            key = _spelled_as_in(tree, name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
             _set(tree, key, _environment_value(name, text), name)
             for depth in range(1, len(key)):
                 places.setdefault(key[:depth], f"environment {name}")
@@ -61,6 +61,22 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     raise ConfigError(*dict.fromkeys(fault.render(places, path.name) for fault in faults))
 
 
+def with_places(path: Path, error: ConfigError) -> ConfigError:
+    """Put file and line before faults that begin with a key, as `detection.labels: …`.
+
+    For what shows only when a configuration is used: labels that the model lacks, files that
+    cannot be read.
+    """
+    _, lines = _read_yaml(path)
+    placed = []
+    for fault in error.faults:
+        key = tuple(fault.partition(":")[0].split("."))
+        while key and key not in lines:
+            key = key[:-1]
+        placed.append(f"{path.name}:{lines[key]}: {fault}" if key else fault)
+    return ConfigError(*placed)
+
+
 def _environment_value(name: str, text: str) -> object:
     if name.endswith("PASSWORD"):
         return text
@@ -68,6 +84,23 @@ def _environment_value(name: str, text: str) -> object:
         return _Loader(text).get_single_data()
     except (yaml.YAMLError, RecursionError):
         return text
+
+
+def _spelled_as_in(tree: dict[str, Any], parts: list[str]) -> KeyPath:
+    """Return the path with the keys that are there already, as they are spelled.
+
+    A variable's name has neither - nor a case to tell apart: FRONT_DOOR is `front-door` where
+    there is such a key.
+    """
+    path: list[str] = []
+    node: object = tree
+    for part in parts:
+        known = node if isinstance(node, dict) else {}
+        plain = {str(key).lower().replace("-", "_"): key for key in known}
+        key = part if part in known else plain.get(part, part)
+        path.append(str(key))
+        node = known.get(key)
+    return tuple(path)
 
 
 def _set(tree: dict[str, Any], key: KeyPath, value: object, name: str) -> None:

@@ -11,6 +11,7 @@ from edgevision.address import (
     classify_source,
     device_path,
     is_loopback,
+    misspelt_address,
     redact_url,
 )
 
@@ -124,3 +125,25 @@ def test_a_password_in_a_query_never_shows(password: str) -> None:
 @given(st.text())
 def test_redacting_twice_is_redacting_once(text: str) -> None:
     assert redact_url(redact_url(text)) == redact_url(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://h/user=admin&password=pw&channel=1", "rtsp://h/user=***&password=***&channel=1"),
+        ("rtsp://h/x;user=admin;password=pw", "rtsp://h/x;user=***;password=***"),
+        ("rtps:/u:hunter2@cam/s", "rtps:/***@cam/s"),
+    ],
+)
+def test_a_password_in_a_path_or_behind_a_misspelt_scheme_is_hidden(text: str, shown: str) -> None:
+    assert redact_url(text) == shown
+
+
+@pytest.mark.parametrize(
+    "source", ["rtps://u:hunter2@cam/s", "http:/u:hunter2@h", "u:hunter2@192.168.1.5/stream"]
+)
+def test_an_address_that_is_none_is_refused_without_its_password(source: str) -> None:
+    expected = misspelt_address(source)
+    assert expected is not None
+    assert expected.startswith("expected ")
+    assert "hunter2" not in expected

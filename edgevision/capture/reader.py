@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from edgevision.address import SourceKind
 from edgevision.capture.source import open_source
 from edgevision.clock import NS_PER_S
 from edgevision.errors import BadFrameError, SourceError
@@ -27,6 +28,8 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 # Bad frames in a row after which a source is opened again.
 MAX_BAD_FRAMES = 30
+# A source that has held for this long was a good one: after a fault it is tried again soon.
+STEADY_S = 5.0
 STARTING = "starting"
 END_OF_RECORDING = "end of recording"
 STOPPED = "service stopped"
@@ -81,7 +84,7 @@ class CameraReader:
         self._opener = opener
         self._first_pause_s = first_pause_s
         self._state = CameraState("offline", STARTING, clock.wall())
-        self._last_frame_ns = clock.monotonic_ns()
+        self._last_frame_ns, self._last_frame_at = clock.monotonic_ns(), clock.wall()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
 
@@ -89,6 +92,11 @@ class CameraReader:
     def shown_source(self) -> str:
         """Return the source without user and password."""
         return self._camera.shown_source
+
+    @property
+    def usable(self) -> int:
+        """Return how many of the captured frames could be used."""
+        return self.captured - self.unusable
 
     def start(self) -> None:
         """Begin to read."""
@@ -101,17 +109,19 @@ class CameraReader:
             self._thread.join(timeout_s)
 
     def state(self) -> CameraState:
-        """Return the present state, stalled when an open source has been silent too long."""
-        silent_s = (self._clock.monotonic_ns() - self._last_frame_ns) / NS_PER_S
-        if self._state.status == "online" and silent_s > self._camera.stall_after_s:
+        """Return the present state: stalled when an open source has been silent too long."""
+        state, last_ns, last_at = self._state, self._last_frame_ns, self._last_frame_at
+        silent_s = (self._clock.monotonic_ns() - last_ns) / NS_PER_S
+        if state.status == "online" and silent_s > self._camera.stall_after_s:
             reason = f"no frame for {self._camera.stall_after_s:g} s"
-            self._become("stalled", reason)
-        return self._state
+            return CameraState("stalled", reason, last_at)
+        return state
 
     def _run(self) -> None:
         pause_s = self._first_pause_s
         while not self._stopping.is_set():
-            captured = self.captured
+            began_ns = self._clock.monotonic_ns()
+            usable = self.usable
             try:
                 self._read_until_end()
                 if not self._camera.loop or self._stopping.is_set():
@@ -121,11 +131,15 @@ class CameraReader:
                 continue
             except SourceError as error:
                 self._become("offline", str(error))
+                played = self.usable > usable and self._camera.kind is SourceKind.RECORDING
+                if played and not self._camera.loop:  # once is enough, also of a damaged file
+                    return
             except Exception:
                 log.exception("camera %s: unexpected fault", self.name)
                 self._become("offline", "unexpected fault, see the log")
             self.reconnects += 1
-            if self.captured > captured:
+            held_s = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
+            if self.usable > usable and held_s >= STEADY_S:
                 pause_s = self._first_pause_s
             self._stopping.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
@@ -134,14 +148,16 @@ class CameraReader:
         source = self._opener(self._camera)
         try:
             next_ns = self._clock.monotonic_ns()
-            captured, bad = self.captured, 0
+            usable, bad = self.usable, 0
             while not self._stopping.is_set() and source.grab():
                 if source.fps is not None:
                     next_ns = self._keep_pace(next_ns, source.fps)
                 captured_ns, captured_at = self._clock.monotonic_ns(), self._clock.wall()
+                sequence = self.captured
+                self.captured += 1
                 try:
                     image = source.retrieve()
-                    frame = Frame(self.name, self.captured, image, captured_ns, captured_at)
+                    frame = Frame(self.name, sequence, image, captured_ns, captured_at)
                 except BadFrameError as error:
                     self.unusable += 1
                     bad += 1
@@ -150,13 +166,12 @@ class CameraReader:
                         raise SourceError(msg) from None
                     continue
                 bad = 0
-                self._last_frame_ns = captured_ns
+                self._last_frame_ns, self._last_frame_at = captured_ns, captured_at
                 self._become("online", "frames arrive")
-                self.captured += 1
                 self._deliver(frame)
             if self._stopping.is_set():
                 return
-            if self.captured == captured:
+            if self.usable == usable:
                 msg = f"{self.shown_source}: no frame of it can be used"
                 raise SourceError(msg)
             if source.fps is not None:  # the last frame has its time too before a loop begins

@@ -47,6 +47,12 @@ class FrameSlots(Generic[T]):
                 return None
             return self._waiting.pop(next(iter(self._waiting)))
 
+    def drop_waiting(self) -> None:
+        """Count what still waits as overwritten: nobody will take it."""
+        with self._changed:
+            self._overwritten.update(self._waiting.keys())
+            self._waiting.clear()
+
     def overwritten(self, camera: str) -> int:
         """Return how many of a camera's frames were never taken."""
         with self._changed:

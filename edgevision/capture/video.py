@@ -26,7 +26,8 @@ MAX_FPS = 1000.0
 STREAM_OPTIONS = (
     "rtsp_transport;tcp|timeout;5000000|fflags;nobuffer|analyzeduration;200000|probesize;100000"
 )
-# OpenCV reads them from the environment while it opens, one capture at a time in a process.
+# OpenCV reads them from the environment while it opens, and opens one capture at a time in a
+# process anyway, so a lock costs nothing and keeps them from recordings.
 _environment = threading.Lock()
 
 
@@ -202,7 +203,8 @@ def _open_recording(path: Path, promised: int | None) -> cv2.VideoCapture:
         if capture.isOpened() and capture.get(cv2.CAP_PROP_FRAME_COUNT) == promised:
             return capture
         capture.release()
-    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    with _environment:
+        return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
 
 
 def _motion_jpeg_frames(header: bytes) -> int | None:

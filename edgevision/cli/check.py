@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
+from edgevision.address import SourceKind
 from edgevision.card import load_model
-from edgevision.cli.console import out, print_json
+from edgevision.cli.console import err, out, print_json
 from edgevision.config import Config
-from edgevision.configfile import load_config
-from edgevision.detection.detector import Detector
+from edgevision.configfile import load_config, with_places
 from edgevision.errors import ConfigError
 from edgevision.messaging.client import MqttClient
 from edgevision.messaging.payloads import asyncapi
 from edgevision.messaging.payloads import schema as payload_schema
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from edgevision.service.pipeline import make_detectors
 
 
 def check(path: Path, *, as_json: bool) -> None:
@@ -29,13 +28,16 @@ def check(path: Path, *, as_json: bool) -> None:
     try:
         config = load_config(path, os.environ)
         model = load_model(config.model)
-        for name in config.cameras:
-            Detector(model, config.detection_of(name))
+        make_detectors(model, config)
         MqttClient(config.mqtt, client_id="check")
     except ConfigError as error:
+        placed = with_places(path, error)
         if as_json:
-            print_json({"valid": False, "faults": list(error.faults)})
-        raise
+            print_json({"valid": False, "faults": list(placed.faults)})
+        raise placed from None
+    for name, camera in config.cameras.items():
+        if camera.kind is SourceKind.RECORDING and not Path(camera.source).exists():
+            err.print(f"{name}: {camera.shown_source} is not there now", markup=False)
     if as_json:
         print_json({"valid": True, "faults": [], "config": config.model_dump(mode="json")})
         return

@@ -6,10 +6,11 @@ import queue
 import tempfile
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
 from rich.live import Live
 from rich.table import Table
 
@@ -17,8 +18,8 @@ from edgevision.capture.reader import END_OF_RECORDING, STARTING, STOPPED
 from edgevision.cli.broker import DaemonProcess, loopback_broker
 from edgevision.cli.console import err, out, print_json, print_lines
 from edgevision.cli.view import View
-from edgevision.config import DEMO_RECORDING, MqttConfig
-from edgevision.errors import BackendError, SourceError
+from edgevision.config import DEMO_RECORDING, CameraConfig, MqttConfig
+from edgevision.errors import BackendError, SourceError, UsageError
 from edgevision.messaging.client import MqttClient
 from edgevision.messaging.topics import Topics
 
@@ -43,15 +44,34 @@ def demo(options: DemoOptions) -> None:
     """Run the demo until the recording ends or Ctrl-C, then print a summary.
 
     Raises:
+        UsageError: the source cannot be one.
         MissingExtraError: the embedded broker is not installed.
         BrokerError: the embedded broker did not start.
         SourceError: the source cannot be read.
         BackendError: the daemon did not start or ended; its own last words say why.
     """
     started_s = time.monotonic()
+    options = replace(options, source=_checked(options))
     with loopback_broker("demo") as port:
         seen = _watch_daemon(port, options)
     _summarize(seen, time.monotonic() - started_s, as_json=options.as_json)
+
+
+def _checked(options: DemoOptions) -> str:
+    """Return the source as it means the same from any folder.
+
+    Raises:
+        UsageError: it cannot be a camera's source, or not with these options.
+    """
+    try:
+        camera = CameraConfig.model_validate(
+            {"source": options.source or str(DEMO_RECORDING), "loop": options.loop}
+        )
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        msg = f"--source: {fault.get('ctx', {}).get('error', fault['msg'])}"
+        raise UsageError(msg) from None
+    return camera.source if camera.kind.is_live else str(Path(camera.source).absolute())
 
 
 def _watch_daemon(port: int, options: DemoOptions) -> Seen:
@@ -83,7 +103,7 @@ def _watch_daemon(port: int, options: DemoOptions) -> Seen:
 
 
 def _config(options: DemoOptions, port: int) -> dict[str, object]:
-    camera: dict[str, object] = {"source": options.source or str(DEMO_RECORDING)}
+    camera: dict[str, object] = {"source": options.source}
     if options.loop:
         camera["loop"] = True
     return {

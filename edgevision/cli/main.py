@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from datetime import UTC, datetime
@@ -13,8 +14,8 @@ import typer
 
 from edgevision import __version__
 from edgevision.config import CameraConfig, Config
-from edgevision.configfile import load_config
-from edgevision.errors import EdgevisionError, SourceError
+from edgevision.configfile import load_config, with_places
+from edgevision.errors import ConfigError, EdgevisionError, SourceError, UsageError
 
 app = typer.Typer(
     name="edgevision",
@@ -70,7 +71,10 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     settings = load_config(config, os.environ)
     set_up_logging(settings.log_level, journal="JOURNAL_STREAM" in os.environ)
-    daemon = Daemon(settings)
+    try:
+        daemon = Daemon(settings)
+    except ConfigError as error:
+        raise with_places(config, error) from None
     daemon.stop_on_signals()
     daemon.run()
     # A read that is stuck in a driver must not hold up the end: nothing is left to be done.
@@ -99,6 +103,13 @@ def replay(
 
     settings = _settings(config, model, min_score)
     own = settings.cameras.get(camera)
+    if own is None and camera != "replay":
+        known = ", ".join(settings.cameras) if config else "none without --config"
+        msg = f"--camera: expected a camera of the configuration ({known}), got {camera!r}"
+        raise UsageError(msg)
+    if start.year > 9000:
+        msg = f"--start: expected a time before the year 9000, got {start}"
+        raise UsageError(msg)
     source = CameraConfig.model_validate({"source": str(recording.absolute())})
     if own is not None:
         source = own.model_copy(update={"source": source.source})
@@ -235,12 +246,12 @@ def _settings(path: Path | None, model: Path | None, min_score: float | None) ->
     if model is not None:
         changed["model"] = model
     if min_score is not None:
-        detection = settings.detection.model_copy(
-            update={"min_score": min_score, "label_min_score": {}}
-        )
-        changed["detection"] = detection
+        score = {"min_score": min_score, "label_min_score": {}}
+        changed["detection"] = settings.detection.model_copy(update=score)
         changed["cameras"] = {
-            name: camera.model_copy(update={"detection": None})
+            name: camera
+            if camera.detection is None
+            else camera.model_copy(update={"detection": camera.detection.model_copy(update=score)})
             for name, camera in settings.cameras.items()
         }
     return settings.model_copy(update=changed)
@@ -248,6 +259,8 @@ def _settings(path: Path | None, model: Path | None, min_score: float | None) ->
 
 def main() -> NoReturn:
     """Run the command line; every known fault is a line on stderr and an exit status."""
+    # Commands that set up no logging say their errors themselves, once.
+    logging.getLogger("edgevision").addHandler(logging.NullHandler())
     try:
         app()
     except EdgevisionError as error:

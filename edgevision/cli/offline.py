@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,9 @@ class _AnnotatedVideo:
     """An MP4 file with boxes drawn in; opened by its first frame, whose size it has."""
 
     def __init__(self, path: Path, fps: float | None) -> None:
+        if path.suffix.lower() != ".mp4":
+            msg = f"{path}: expected a name that ends in .mp4"
+            raise OutputError(msg)
         self._path = path
         self._fps = fps or 10.0
         self._writer: cv2.VideoWriter | None = None
@@ -131,6 +135,7 @@ def detect(config: Config, images: Sequence[Path], *, annotate: Path | None) -> 
         OutputError: an annotated image cannot be written.
     """
     if annotate is not None:
+        _check_targets(images, annotate)
         try:
             annotate.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -153,6 +158,18 @@ def detect(config: Config, images: Sequence[Path], *, annotate: Path | None) -> 
                     annotate / path.name, draw(replayed.frame.image, replayed.result.objects)
                 )
     return faults
+
+
+def _check_targets(images: Sequence[Path], folder: Path) -> None:
+    """Refuse to overwrite an image with its annotated self, or one result with another."""
+    names = Counter(image.name for image in images)
+    for image in images:
+        if names[image.name] > 1:
+            msg = f"{folder / image.name}: two images have this name; annotate them one by one"
+            raise OutputError(msg)
+        if (folder / image.name).resolve() == image.resolve():
+            msg = f"{image}: would be overwritten; give another folder to --annotate"
+            raise OutputError(msg)
 
 
 def _contract_fields(runner: Replay, replayed: ReplayedFrame) -> dict[str, Any]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgevision.messaging.topics import Topics
 
 ROWS = 14
+MAX_LATENCIES = 10_000
 
 
 @dataclass
@@ -37,7 +38,8 @@ class Seen:
     messages: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     best_score: dict[str, float] = field(default_factory=dict)
-    latencies_ms: list[float] = field(default_factory=list)
+    frames: int = 0
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
     span: tuple[datetime, datetime] | None = None
     service: StatusMessage | None = None
     cameras: dict[str, CameraStatusMessage] = field(default_factory=dict)
@@ -49,11 +51,11 @@ class Seen:
         if self.span is None:
             return 0.0
         seconds = (self.span[1] - self.span[0]).total_seconds()
-        return (len(self.latencies_ms) - 1) / seconds if seconds > 0 else 0.0
+        return (self.frames - 1) / seconds if seconds > 0 else 0.0
 
     @property
     def latency_ms(self) -> Percentiles | None:
-        """Return percentiles of the total latency of all frames that arrived."""
+        """Return percentiles of the total latency of the last frames that arrived."""
         return percentiles(self.latencies_ms)
 
 
@@ -105,6 +107,7 @@ class View:
     def _detections(self, message: DetectionsMessage) -> list[str]:
         seen = self.seen
         seen.messages["detections"] += 1
+        seen.frames += 1
         seen.latencies_ms.append(message.latency_ms.total)
         seen.span = (seen.span or (message.captured_at,))[0], message.captured_at
         time = message.captured_at.astimezone().strftime("%H:%M:%S.%f")[:-3]

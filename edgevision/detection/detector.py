@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,15 +26,20 @@ MAX_CANDIDATES = 400
 class Detector:
     """Thresholds, box decoding and NMS of one model under one configuration."""
 
-    def __init__(self, model: Model, config: DetectionConfig) -> None:
+    def __init__(self, model: Model, config: DetectionConfig, *, key: str = "detection") -> None:
         """Prepare anchors and one logit threshold for each class.
+
+        Args:
+            model: its anchors, box coder and labels.
+            config: what counts as a detection.
+            key: where that stands in the configuration, for messages.
 
         Raises:
             ConfigError: the configuration names a label that the model does not have.
         """
         self._coder = model.card.box_coder
         self._anchors = make_anchors(model.card.anchors)
-        self._min_logits = _min_logits(model, config)
+        self._min_logits = _min_logits(model, config, key)
         self._iou = config.nms_iou
         self._max_objects = config.max_objects
 
@@ -74,18 +80,20 @@ def _sigmoid(logits: F32) -> F32:
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
-def _min_logits(model: Model, config: DetectionConfig) -> F32:
+def _min_logits(model: Model, config: DetectionConfig, key: str) -> F32:
     """Return float32 [c]: the lowest logit that counts; NaN, which none reaches, if unwanted."""
     card, labels = model.card, model.labels
     known = [label for index, label in enumerate(labels) if index != card.background_index]
-    unknown = sorted((set(config.labels or ()) | set(config.label_min_score)) - set(known))
-    if unknown:
-        raise ConfigError(
-            *(
-                f"detection: expected labels of {card.name} ({', '.join(known)}), got {label!r}"
-                for label in unknown
-            )
-        )
+    named = {"labels": config.labels or (), "label_min_score": tuple(config.label_min_score)}
+    faults = [
+        f"{key}.{part}: expected labels of {card.name} ({', '.join(known)}), got "
+        f"{label!r}{_did_you_mean(label, known)}"
+        for part, given in named.items()
+        for label in given
+        if label not in known
+    ]
+    if faults:
+        raise ConfigError(*faults)
     scores = np.array([config.label_min_score.get(label, config.min_score) for label in labels])
     min_logits = np.asarray(np.log(scores / (1 - scores)), np.float32)
     for index, label in enumerate(labels):
@@ -93,3 +101,9 @@ def _min_logits(model: Model, config: DetectionConfig) -> F32:
         if unwanted or index == card.background_index:
             min_logits[index] = np.nan
     return min_logits
+
+
+def _did_you_mean(label: str, known: list[str]) -> str:
+    plain = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(label.lower(), plain, n=1)
+    return f" (did you mean {plain[close[0]]}?)" if close else ""

@@ -12,6 +12,7 @@ import os
 import random
 import ssl
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 CREDENTIAL = "mqtt_password"
 FIRST_PAUSE_S = 0.5
+# A connection that has held for this long was a good one.
+STEADY_S = 10.0
+MAX_PASSWORD_BYTES = 1 << 16
 
 
 class MqttClient:
@@ -142,18 +146,20 @@ class MqttClient:
                 on_open=self._opened,
                 on_message=self._on_message,
             )
+            began_s = time.monotonic()
             ending = self._attempt.hold()
+            steady = ending.opened and time.monotonic() - began_s >= STEADY_S
             self._open = None
             if self._stopping.is_set():
                 return
-            if ending.opened or str(ending.fault) != str(self._fault):
+            if steady or str(ending.fault) != str(self._fault):
                 log.warning("MQTT: %s; trying again", ending.fault)
             self._fault = ending.fault
             if isinstance(ending.fault, BrokerRefusedError):
                 self._settled.set()
             if ending.other_version:
                 self._versions.append(self._versions.pop(0))
-            if ending.opened:
+            if steady:  # else a broker that accepts and drops would be tried without a pause
                 pause_s = FIRST_PAUSE_S
             # Jitter, so that many boards that lost one broker do not come back as one.
             self._stopping.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
@@ -180,10 +186,29 @@ def _password(config: MqttConfig) -> str | None:
         if path is None or config.username is None or not path.exists():
             return None
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n") or None
-    except (OSError, UnicodeDecodeError) as error:
-        fault = f"mqtt.password_file: expected a readable UTF-8 file, got {path}: {error}"
+        content = _read_secret(path)
+        return content.decode().rstrip("\r\n") or None
+    except (OSError, ValueError) as error:
+        why = "no UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+        fault = f"mqtt.password_file: expected a readable UTF-8 file, got {path}: {why}"
         raise ConfigError(fault) from None
+
+
+def _read_secret(path: Path) -> bytes:
+    if not path.is_file():
+        msg = "not a file"
+        raise ValueError(msg)
+    with path.open("rb") as file:
+        content = file.read(MAX_PASSWORD_BYTES + 1)
+    if len(content) > MAX_PASSWORD_BYTES:
+        msg = f"more than {MAX_PASSWORD_BYTES} bytes"
+        raise ValueError(msg)
+    return content
+
+
+def _no_pass_phrase() -> str:
+    msg = "the key has a pass phrase, which nobody could type; take it off with openssl pkey"
+    raise ValueError(msg)
 
 
 def _tls_context(config: TlsConfig) -> ssl.SSLContext:
@@ -193,8 +218,8 @@ def _tls_context(config: TlsConfig) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=config.ca_file)
         if config.cert_file is not None:
             key = "cert_file"
-            context.load_cert_chain(config.cert_file, config.key_file)
-    except OSError as error:
+            context.load_cert_chain(config.cert_file, config.key_file, _no_pass_phrase)
+    except (OSError, ValueError) as error:
         fault = f"mqtt.tls.{key}: expected a readable PEM file, got {getattr(config, key)}: {error}"
         raise ConfigError(fault) from None
     return context

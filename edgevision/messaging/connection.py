@@ -29,6 +29,11 @@ _AUTHORIZATION = frozenset(
     ReasonCode(PacketTypes.CONNACK, name).value
     for name in ("Bad user name or password", "Not authorized", "Banned")
 )
+HUNG_UP = "; it hung up before it answered: does it expect mqtt.tls, or a client certificate?"
+TAKEN_OVER = (
+    "another client has the same id and took over; give each board its own device or mqtt.client_id"
+)
+_TAKEN_OVER = ReasonCode(PacketTypes.DISCONNECT, "Session taken over").value
 _UNSUPPORTED_VERSION = ReasonCode(PacketTypes.CONNACK, "Unsupported protocol version").value
 
 
@@ -126,7 +131,8 @@ class Connection:
         try:
             self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s)
         except ssl.SSLError as error:
-            return Ending(BrokerError(f"{address}: TLS failed: {error}"), opened=False)
+            why = getattr(error, "verify_message", "") or error.reason or error
+            return Ending(BrokerError(f"{address}: TLS failed: {why}"), opened=False)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             fault = BrokerError(f"{address}: cannot be reached ({why})")
@@ -140,10 +146,13 @@ class Connection:
         finally:
             self._client.disconnect()
             self._client.loop_stop()
+            # They refer back to this object; without them it goes at once, socket and all.
+            self._client.on_connect = self._client.on_disconnect = self._client.on_message = None
         if self._refusal is not None:
             return self._refused(self._refusal)
         # A broker that only knows the other version may also just hang up.
-        fault = BrokerError(f"{address}: {self._why}")
+        hint = "" if self._opened else HUNG_UP
+        fault = BrokerError(f"{address}: {self._why}{hint}")
         return Ending(fault, opened=self._opened, other_version=not self._opened)
 
     @property
@@ -200,7 +209,8 @@ class Connection:
     def _on_disconnect(
         self, _client: object, _data: object, _flags: object, code: ReasonCode, _props: object
     ) -> None:
-        self._why = f"connection ended ({code})"
+        taken = code.value == _TAKEN_OVER
+        self._why = TAKEN_OVER if taken else f"connection ended ({code})"
         self._ended.set()
         self._answered.set()
 

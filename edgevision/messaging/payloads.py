@@ -146,13 +146,17 @@ class LatencyPercentilesRecord(_Record):
 
 
 class FramesRecord(_Record):
-    """What became of the frames since the start of the service."""
+    """What became of the frames since the start of the service.
+
+    captured = inferred + overwritten + unusable, but for frames on their way right now; inferred
+    = published + unpublished.
+    """
 
     captured: Count
     inferred: Count
     published: Count
     overwritten: Count
-    """Not inferred, because a newer frame had arrived."""
+    """Not inferred, because a newer frame had arrived or the service ended."""
     unusable: Count
     """Empty, of an unknown format, or refused by the network."""
     unpublished: Count

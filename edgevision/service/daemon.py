@@ -77,11 +77,12 @@ class Daemon:
             backend_name=backend.name,
             started_at=self._clock.wall(),
         )
+        self._state_due = threading.Event()
         self._client = MqttClient(
             config.mqtt,
             client_id=config.mqtt.client_id or f"edgevision-{config.device}",
             will=self._writer.offline("connection lost"),
-            on_connected=self._publish_state,
+            on_connected=self._state_due.set,
         )
         self._readers = {
             name: CameraReader(name, camera, deliver=self._captured, clock=self._clock)
@@ -133,6 +134,7 @@ class Daemon:
         metrics_due_ns = self._clock.monotonic_ns() + interval_ns
         while not self._stopping.wait(TICK_S):
             now_ns = self._clock.monotonic_ns()
+            self._publish_state()
             self._publish_changes()
             if now_ns >= metrics_due_ns:
                 self._publish_metrics(now_ns)
@@ -147,7 +149,8 @@ class Daemon:
         for reader in self._readers.values():
             reader.stop(timeout_s=STOP_S / 3 / len(self._readers))
         self._inference.join(STOP_S / 3)
-        self._publish_metrics(self._clock.monotonic_ns())  # so that every frame is accounted for
+        self._slots.drop_waiting()  # so that every frame is accounted for
+        self._publish_metrics(self._clock.monotonic_ns())
         reason = str(self._fault) if self._fault else "stopped"
         stopped = CameraState("offline", STOPPED, self._clock.wall())
         for name in self._readers:
@@ -159,7 +162,13 @@ class Daemon:
 
     def _captured(self, frame: Frame) -> None:
         self._meters[frame.camera].captured(frame.captured_ns)
-        self._slots.put(self._pipeline.prepare(frame))
+        try:
+            ready = self._pipeline.prepare(frame)
+        except Exception:
+            self._meters[frame.camera].failed()
+            log.exception("camera %s: frame %s cannot be prepared", frame.camera, frame.sequence)
+            return
+        self._slots.put(ready)
 
     # On the inference thread.
 
@@ -176,7 +185,8 @@ class Daemon:
             except Exception as error:
                 failures += 1
                 self._meters[ready.camera].failed()
-                log.exception("camera %s: frame %s failed", ready.camera, ready.frame.sequence)
+                if failures == 1:
+                    log.exception("camera %s: frame %s failed", ready.camera, ready.frame.sequence)
                 if failures >= MAX_FAILURES:
                     msg = f"{failures} frames failed in a row, the last one: {error}"
                     self._fault = BackendError(msg)
@@ -187,15 +197,16 @@ class Daemon:
         now_ns = self._clock.monotonic_ns()
         self._meters[result.camera].inferred(result, now_ns, published=published)
 
-    # On the network thread.
+    # On the main thread, the only one that sends what is retained, so that nothing old can
+    # overtake what is new.
 
     def _publish_state(self) -> None:
-        """Send everything that is retained, because the broker may have lost it."""
-        self._client.send(self._writer.online())
-        for name in self._config.cameras:
-            self._client.send(self._writer.camera_status(name, self._state(name)))
-
-    # On the main thread.
+        """After each connection send everything that is retained: the broker may have lost it."""
+        if self._state_due.is_set():
+            self._state_due.clear()
+            self._client.send(self._writer.online())
+            for name in self._config.cameras:
+                self._client.send(self._writer.camera_status(name, self._state(name)))
 
     def _state(self, name: str) -> CameraState:
         return self._readers[name].state() if name in self._readers else self._disabled

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgevision.clock import elapsed_ms
 from edgevision.detection.detector import Detector
+from edgevision.errors import ConfigError
 from edgevision.inference.preprocess import Preprocessor
 from edgevision.records import DetectedObject, FrameResult, StageLatency
 
@@ -72,9 +73,7 @@ class Pipeline:
         self._clock = clock
         self._publish = publish
         self._preprocessor = Preprocessor(model.card.input)
-        self._detectors = {
-            name: Detector(model, config.detection_of(name)) for name in config.cameras
-        }
+        self._detectors = make_detectors(model, config)
 
     def step(self, frame: Frame) -> FrameResult:
         """Take one frame all the way.
@@ -138,3 +137,23 @@ class Pipeline:
                 strict=True,
             )
         )
+
+
+def make_detectors(model: Model, config: Config) -> dict[str, Detector]:
+    """Return a detector for each camera.
+
+    Raises:
+        ConfigError: settings name labels that the model does not have; all of them.
+    """
+    detectors: dict[str, Detector] = {}
+    faults: list[str] = []
+    for name in config.cameras:
+        try:
+            own = config.cameras[name].detection is not None
+            key = f"cameras.{name}.detection" if own else "detection"
+            detectors[name] = Detector(model, config.detection_of(name), key=key)
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(*dict.fromkeys(faults))
+    return detectors

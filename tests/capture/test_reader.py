@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from edgevision.capture.source import FrameSource
     from edgevision.clock import Clock
     from edgevision.records import Frame
 
@@ -43,7 +44,8 @@ class Reading:
         self.clock = clock
         first_pause_s = settings.pop("first_pause_s", 0.001)
         deliver: Callable[[Frame], None] = settings.pop("deliver", self.frames.append)
-        camera = CameraConfig.model_validate({"source": "clip.avi", **settings})
+        source = "clip.avi" if settings.get("loop") else "0"
+        camera = CameraConfig.model_validate({"source": source, **settings})
         arguments: dict[str, Any] = {"opener": opener} if opener else {}
         self.reader = CameraReader(
             "yard",
@@ -128,7 +130,7 @@ def test_a_camera_is_stalled_when_no_frame_came_for_longer_than_10_s() -> None:
         clock.advance(0.001)
         state = begun.reader.state()
         assert (state.status, state.reason) == ("stalled", "no frame for 10 s")
-        assert state.since == NOON + timedelta(seconds=10.001)
+        assert state.since == NOON  # when the last frame came
         forever.set()
 
 
@@ -203,8 +205,8 @@ def test_29_bad_frames_in_a_row_are_counted_and_skipped() -> None:
     opened = Openings(playing(picture(1), *[BAD] * (MAX_BAD_FRAMES - 1), picture(2)))
     begun = Reading(opened, ManualClock())
     begun.wait_for("offline", END_OF_RECORDING)
-    assert [frame.sequence for frame in begun.frames] == [0, 1]
-    assert (begun.reader.unusable, begun.reader.reconnects) == (29, 0)
+    assert [frame.sequence for frame in begun.frames] == [0, 30]
+    assert (begun.reader.captured, begun.reader.unusable, begun.reader.reconnects) == (31, 29, 0)
 
 
 def test_30_bad_frames_in_a_row_are_reason_to_open_the_camera_again() -> None:
@@ -238,8 +240,8 @@ def test_a_good_frame_ends_a_row_of_bad_ones() -> None:
 def test_a_frame_that_is_no_picture_is_counted_and_skipped(empty: Any) -> None:
     begun = Reading(Openings(playing(empty, picture(1), empty)), ManualClock())
     begun.wait_for("offline", END_OF_RECORDING)
-    assert [frame.sequence for frame in begun.frames] == [0]
-    assert begun.reader.unusable == 2
+    assert [frame.sequence for frame in begun.frames] == [1]
+    assert (begun.reader.captured, begun.reader.unusable) == (3, 2)
 
 
 def test_a_recording_without_any_usable_frame_is_a_fault_and_not_its_end() -> None:
@@ -277,14 +279,34 @@ def test_pauses_double_from_one_failed_opening_to_the_next() -> None:
     assert (gaps_s >= [0.01, 0.02, 0.04, 0.08]).all()
 
 
-def test_a_frame_makes_the_next_pause_the_first_one_again() -> None:
-    working = playing(picture(1), GONE)
-    opened = Openings(*[working] * 12, playing(picture(1)))
-    begun = Reading(opened, ManualClock(), first_pause_s=0.005)
+def test_a_camera_that_held_for_5_s_is_tried_again_after_the_first_pause() -> None:
+    clock = ManualClock()
+    opened = Openings(*[playing(picture(1), GONE)] * 12, playing(picture(1)))
+
+    def open_after_5_s(camera: CameraConfig) -> FrameSource:
+        clock.advance(5)
+        return opened(camera)
+
+    begun = Reading(open_after_5_s, clock, first_pause_s=0.005)
     begun.wait_for("offline", END_OF_RECORDING)
     # Doubled 12 times, the last pause alone would take at least 10 s.
     assert len(begun.frames) == 13
     assert opened.times_s[-1] - opened.times_s[0] < 10
+
+
+def test_a_camera_that_breaks_off_soon_after_each_opening_is_tried_ever_less_often() -> None:
+    opened = Openings(*[playing(picture(1), GONE)] * 4, playing(picture(1)))
+    begun = Reading(opened, ManualClock(), first_pause_s=0.02)
+    begun.wait_for("offline", END_OF_RECORDING)
+    assert (np.diff(opened.times_s) >= [0.01, 0.02, 0.04, 0.08]).all()
+
+
+def test_a_recording_that_breaks_off_is_not_played_again() -> None:
+    opened = Openings(playing(picture(1), GONE), playing(picture(2)))
+    begun = Reading(opened, ManualClock(), source="clip.avi")
+    begun.wait_for("offline", str(GONE))
+    wait_until(lambda: not begun.alive)
+    assert len(begun.frames) == len(opened.opened) == 1
 
 
 def test_a_fault_that_nobody_thought_of_is_logged_and_the_camera_opened_again(

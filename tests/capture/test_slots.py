@@ -145,3 +145,10 @@ class SlotsMachine(RuleBasedStateMachine):
 
 
 TestSlotsMachine = SlotsMachine.TestCase
+
+
+def test_a_frame_that_still_waits_at_the_end_is_counted() -> None:
+    slots = filled(Numbered("yard", 1))
+    slots.drop_waiting()
+    assert slots.overwritten("yard") == 1
+    assert slots.take(NOW) is None

@@ -298,3 +298,60 @@ def test_bench_of_wrong_thread_counts_ends_with_one_line() -> None:
     done = run_command("bench", "--threads", "two")
     assert done.returncode == 2
     assert "expected counts from 1 to 64 such as 1,2,4, got 'two'" in done.stderr
+
+
+def test_detect_never_overwrites_an_image_with_its_annotated_self(cat: Path) -> None:
+    before = cat.read_bytes()
+    done = run_command("detect", str(cat), "--annotate", str(cat.parent))
+    assert done.returncode == 73
+    assert "would be overwritten; give another folder" in done.stderr
+    assert cat.read_bytes() == before
+
+
+def test_an_unknown_label_is_placed_by_file_line_and_key(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "cameras:\n  yard:\n    source: 0\n    detection:\n      labels: [person]\n",
+        encoding="utf-8",
+    )
+    done = run_command("check-config", str(path))
+    assert done.returncode == 78
+    assert done.stderr.startswith(
+        "edgevision: config.yaml:5: cameras.yard.detection.labels: expected labels of"
+    )
+    assert "(did you mean Person?)" in done.stderr
+
+
+def test_the_environment_reaches_a_camera_whose_name_has_a_hyphen(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("cameras: {front-door: {source: 0}}\n", encoding="utf-8")
+    done = run_command(
+        "check-config",
+        str(path),
+        "--json",
+        EDGEVISION_CAMERAS__FRONT_DOOR__SOURCE="rtsp://camera/1",
+    )
+    cameras = json.loads(done.stdout)["config"]["cameras"]
+    assert {name: camera["source"] for name, camera in cameras.items()} == {
+        "front-door": "rtsp://camera/1"
+    }
+
+
+def test_a_score_for_one_run_leaves_a_cameras_other_settings_as_they_are(tmp_path: Path) -> None:
+    config = settings(1)
+    config["cameras"]["yard"]["detection"] = {"labels": ["Cat"], "label_min_score": {"Cat": 0.9}}
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    options = ["--config", str(path), "--camera", "yard", "--min-score", "0.5"]
+    done = run_command("replay", RECORDING, *options)
+    labels = {
+        f["label"] for line in done.stdout.splitlines() for f in json.loads(line)["detections"]
+    }
+    assert labels == {"Cat"}
+
+
+def test_the_demo_of_an_address_that_is_none_ends_with_2() -> None:
+    done = run_command("demo", "--source", "rtps://u:hunter2@cam/s")
+    assert done.returncode == 2
+    assert "expected an address that begins with rtsp://" in done.stderr
+    assert "hunter2" not in done.stderr

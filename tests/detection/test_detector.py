@@ -214,8 +214,8 @@ def test_labels_that_the_model_lacks_are_all_named_with_those_that_it_has(
     with pytest.raises(ConfigError) as caught:
         Detector(loaded_model, config)
     assert caught.value.faults == (
-        "detection: expected labels of fake (Cat, Dog, Person), got 'Elf'",
-        "detection: expected labels of fake (Cat, Dog, Person), got 'Unicorn'",
+        "detection.labels: expected labels of fake (Cat, Dog, Person), got 'Unicorn'",
+        "detection.label_min_score: expected labels of fake (Cat, Dog, Person), got 'Elf'",
     )
 
 

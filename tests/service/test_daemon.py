@@ -80,6 +80,7 @@ def test_status_is_retained_at_qos_1_and_detections_are_neither(
     mosquitto: Mosquitto, listener: Listener, tmp_path: Path
 ) -> None:
     with running(tmp_path, settings(mosquitto.port)):
+        listener.wait_status("yard/status", "online")
         listener.wait_for("yard/detections")
         late = Listener(mosquitto.port)
         wait_until(lambda: late.messages("porch/status") and late.messages("yard/status"))
