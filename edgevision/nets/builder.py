@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgevision.errors import ModelError
-from edgevision.nets.graph import Activation, Add, Conv, FeatureMap, Network, Node, Predictions
+from edgevision.nets.graph import (
+    Activation,
+    Add,
+    Conv,
+    FeatureMap,
+    Gate,
+    GlobalPool,
+    Logits,
+    Network,
+    Node,
+    Output,
+    Predictions,
+)
 from edgevision.nets.padding import same_pads, same_size
 
 if TYPE_CHECKING:
@@ -38,6 +50,7 @@ class GraphBuilder:
         stride: int = 1,
         groups: int = 1,
         activation: Activation = Activation.RELU6,
+        batch_norm: bool = True,
     ) -> FeatureMap:
         """Append a convolution with SAME padding to `channels` output channels."""
         rows = same_size(source.rows, stride=stride)
@@ -55,6 +68,7 @@ class GraphBuilder:
                 groups=groups,
                 pads=pads,
                 activation=activation,
+                batch_norm=batch_norm,
             )
         )
         return output
@@ -64,6 +78,24 @@ class GraphBuilder:
         output = FeatureMap(name, stream.rows, stream.columns, stream.channels)
         self._append(Add(name, branch.name, stream.name, output))
         return output
+
+    def pool(self, name: str, source: FeatureMap) -> FeatureMap:
+        """Append the mean over all cells: one cell with the source's channels."""
+        output = FeatureMap(name, 1, 1, source.channels)
+        self._append(GlobalPool(name, source.name, output))
+        return output
+
+    def gate(self, name: str, source: FeatureMap, factors: FeatureMap) -> FeatureMap:
+        """Append the product of a map and of one factor a channel."""
+        output = FeatureMap(name, source.rows, source.columns, source.channels)
+        self._append(Gate(name, source.name, factors.name, output))
+        return output
+
+    def logits(self, name: str, source: FeatureMap) -> Logits:
+        """Append an output: a map of one cell as [1, classes]."""
+        node = Logits(name, source)
+        self._append(node)
+        return node
 
     def predictions(self, name: str, sources: Sequence[FeatureMap], *, width: int) -> Predictions:
         """Append an output: the head maps as one table of rows of `width` numbers."""
@@ -91,5 +123,5 @@ class GraphBuilder:
             msg = f"expected a layer name of its own, got {node.name!r} a second time"
             raise ModelError(msg)
         self._nodes[node.name] = node
-        if not isinstance(node, Predictions):
+        if not isinstance(node, Output):
             self._maps[node.name] = node.output
