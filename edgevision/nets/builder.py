@@ -27,8 +27,16 @@ if TYPE_CHECKING:
 class GraphBuilder:
     """Collects nodes; every method appends one and returns the map it computes."""
 
-    def __init__(self, *, rows: int, columns: int, channels: int) -> None:
+    def __init__(
+        self, *, rows: int, columns: int, channels: int, activation: Activation = Activation.RELU6
+    ) -> None:
         """Start with the image.
+
+        Args:
+            rows: of the image.
+            columns: of the image.
+            channels: of the image.
+            activation: what follows a convolution that does not say otherwise.
 
         Raises:
             ModelError: a size is not positive.
@@ -37,6 +45,7 @@ class GraphBuilder:
             msg = f"expected an input of at least 1x1x1, got {rows}x{columns}x{channels}"
             raise ModelError(msg)
         self.image = FeatureMap("image", rows, columns, channels)
+        self._activation = activation
         self._nodes: dict[str, Node] = {}
         self._maps = {self.image.name: self.image}
 
@@ -49,7 +58,7 @@ class GraphBuilder:
         kernel: int,
         stride: int = 1,
         groups: int = 1,
-        activation: Activation = Activation.RELU6,
+        activation: Activation | None = None,
         batch_norm: bool = True,
     ) -> FeatureMap:
         """Append a convolution with SAME padding to `channels` output channels."""
@@ -67,11 +76,18 @@ class GraphBuilder:
                 stride=stride,
                 groups=groups,
                 pads=pads,
-                activation=activation,
+                activation=activation or self._activation,
                 batch_norm=batch_norm,
             )
         )
         return output
+
+    def depthwise(
+        self, name: str, source: FeatureMap, *, kernel: int, stride: int = 1
+    ) -> FeatureMap:
+        """Append a convolution in which every channel has its own filter."""
+        channels = source.channels
+        return self.conv(name, source, channels, kernel=kernel, stride=stride, groups=channels)
 
     def add(self, name: str, *, branch: FeatureMap, stream: FeatureMap) -> FeatureMap:
         """Append the residual sum of two maps of one shape."""
@@ -113,6 +129,19 @@ class GraphBuilder:
             msg = f"expected the name of a layer, got {name!r}"
             raise ModelError(msg)
         return self._maps[name]
+
+    def last_halved(self) -> FeatureMap:
+        """Return the map that the last convolution of stride 2 reads.
+
+        Raises:
+            ModelError: there is no such convolution.
+        """
+        convs = [node for node in self._nodes.values() if isinstance(node, Conv)]
+        halving = [conv.source for conv in convs if conv.stride == 2]
+        if not halving:
+            msg = "expected a network with a convolution of stride 2, got one without"
+            raise ModelError(msg)
+        return self._maps[halving[-1]]
 
     def build(self, name: str) -> Network:
         """Return the finished network."""
