@@ -69,7 +69,7 @@ class Architecture:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Blueprint:
     """A network and what its outputs mean.
 
     Attributes:
@@ -148,7 +148,7 @@ def lay_out(
     width: float = 1.0,
     side: int | None = None,
     classes: int = IMAGENET_CLASSES,
-) -> Plan:
+) -> Blueprint:
     """Lay out a network under a head.
 
     Args:
@@ -168,9 +168,9 @@ def lay_out(
     last = chosen.backbone(graph, width=width)
     if head is Head.CLASSIFIER:
         append_classifier(graph, last, classes=classes)
-        return Plan(graph.build(chosen.name), head, classes)
+        return Blueprint(graph.build(chosen.name), head, classes)
     anchors = append_ssd(graph, last, classes=classes + 1, lite=head is Head.SSDLITE)
-    return Plan(graph.build(f"{head.value}_{chosen.name}"), head, classes, anchors)
+    return Blueprint(graph.build(f"{head.value}_{chosen.name}"), head, classes, anchors)
 
 
 def _check(*, width: float, side: int, classes: int) -> None:

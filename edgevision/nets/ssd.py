@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from edgevision.card import AnchorMap, AnchorShape
+from edgevision.card import AnchorMap, AnchorShape, BoxCoder
 from edgevision.nets.blocks import depthwise_separable
 from edgevision.nets.graph import Activation
+from edgevision.nets.quantize import Range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 
 BOX_OUTPUT = "box_encodings"
 CLASS_OUTPUT = "class_predictions"
+
+# What the box offsets were multiplied by in training: SSD's variances of 0.1 and 0.2.
+BOX_CODER = BoxCoder(centre_divisor=10.0, size_divisor=5.0)
+# What the integers of the outputs stand for. A size offset of 12 is a factor of e^2.4 = 11
+# either way; the head emits down to -80 where it means that there is nothing. Logits of -8
+# and 8 are scores of 0.0003 and 0.9997.
+OUTPUT_RANGES = {BOX_OUTPUT: Range(-12.0, 12.0), CLASS_OUTPUT: Range(-8.0, 8.0)}
 
 # Channels of the 3x3 convolutions behind the backbone; the 1x1 before each has half as many.
 EXTRA_CHANNELS = (512, 256, 256, 128)  # maps of 5, 3, 2 and 1 cells a side for an image of 300
