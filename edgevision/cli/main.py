@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from edgevision import __version__
+from edgevision.cli.model_app import JsonOption, model_app
 from edgevision.config import CameraConfig, Config
 from edgevision.configfile import load_config
 from edgevision.errors import EdgevisionError, SourceError
@@ -24,7 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-model_app = typer.Typer(help="Build models and look at them.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
@@ -32,7 +32,6 @@ OptionalConfig = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file; default: built-in settings."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="Model folder in place of the configured one.")
 ]
@@ -192,37 +191,6 @@ def schema(
     from edgevision.cli.check import schema_document
 
     typer.echo(json.dumps(schema_document(what), indent=2))
-
-
-@model_app.command("info")
-def model_info(
-    folder: Annotated[Path | None, typer.Argument(help="Model folder; default: bundled.")] = None,
-    *,
-    as_json: JsonOption = False,
-) -> None:
-    """Show a model's card after checking every file's hash."""
-    from edgevision.cli.model import info
-
-    info(_settings(None, folder, None).model, as_json=as_json)
-
-
-@model_app.command("build")
-def model_build(
-    name: Annotated[str, typer.Argument(help="ssd_mobilenet_v2_oid")],
-    out: Annotated[Path, typer.Option(help="Folder that the model's folder is made in.")] = Path(
-        "models"
-    ),
-    cache: Annotated[Path, typer.Option(help="Folder for what is downloaded.")] = Path(".cache"),
-    evaluate: Annotated[
-        Path | None, typer.Option(help="Folder with video.avi and gt.txt (MOTChallenge).")
-    ] = None,
-    *,
-    as_json: JsonOption = False,
-) -> None:
-    """Build a model from published weights; needs the extra `build` and npm."""
-    from edgevision.cli.model import build
-
-    build(name, folder=out / name, cache=cache, evaluate=evaluate, as_json=as_json)
 
 
 def _settings(path: Path | None, model: Path | None, min_score: float | None) -> Config:
