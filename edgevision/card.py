@@ -135,6 +135,7 @@ class _Card(_Part):
     input: InputSpec
     labels: FileName = Field(description="one class name a line, in the order of the logits")
     onnx: FileName
+    numpy: FileName | None = Field(default=None, description="plan and weights for NumPy")
     licence: str = Field(description="SPDX identifier of the weights' licence")
     provenance: Provenance
     calibration: Calibration | None = None
@@ -143,7 +144,8 @@ class _Card(_Part):
 
     @model_validator(mode="after")
     def _names_only_listed_files(self) -> Self:
-        missing = ", ".join(sorted({self.labels, self.onnx} - self.files.keys()))
+        used = {self.labels, self.onnx} | ({self.numpy} if self.numpy is not None else set())
+        missing = ", ".join(sorted(used - self.files.keys()))
         if missing:
             msg = f"expected every used file under 'files' with its sha256, missing {missing}"
             raise ValueError(msg)
