@@ -28,6 +28,7 @@ from edgevision.errors import ModelError
 from edgevision.nets import pedestrians, published
 from edgevision.nets.calibrate import OUTLIER_SHARE
 from edgevision.nets.folder import BuildReport, describe, write_folder
+from edgevision.nets.numpy_file import int8_plan
 from edgevision.nets.onnx_float import float_onnx
 from edgevision.nets.onnx_int8 import int8_onnx
 from edgevision.nets.photographs import calibration_frames
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 NAME = "ssd_mobilenet_v2_oid"
 INT8_FILE = "int8.onnx"
+NUMPY_FILE = "numpy.npz"
 FLOAT_FILE = "float.onnx"
 LABEL_FILE = "labels.txt"
 
@@ -84,9 +86,11 @@ def build_ssd_mobilenet_v2_oid(
     float_graph = float_onnx(network, weights)
     compared = images[:: max(1, len(images) // COMPARED_FRAMES)]
     measured = [_compare(float_graph, source.tflite, compared, on_progress)]
-    int8_graph = int8_onnx(quantize_on(network, weights, images, OUTPUT_RANGES, on_progress))
+    quantized = quantize_on(network, weights, images, OUTPUT_RANGES, on_progress)
+    int8_graph = int8_onnx(quantized)
     contents = {
         INT8_FILE: int8_graph,
+        NUMPY_FILE: int8_plan(quantized),
         LABEL_FILE: ("\n".join(source.labels) + "\n").encode(),
         "LICENSE": resources("edgevision.nets").joinpath("apache-2.0.txt").read_bytes(),
         "NOTICE": published.NOTICE.encode(),
@@ -181,6 +185,7 @@ def _card(
         labels=LABEL_FILE,
         background_index=0,
         onnx=INT8_FILE,
+        numpy=NUMPY_FILE,
         licence=published.LICENCE,
         provenance=Provenance(
             package=f"npm {published.PACKAGE.name}",
