@@ -106,13 +106,13 @@ def list_architectures(*, as_json: bool) -> None:
         print_json(rows)
         return
     kinds = [kind.value for kind in Kind]
-    table = Table("name", "source", title="The last columns: shares of the multiply-adds")
+    table = Table(title="The last columns: shares of the multiply-adds")
+    table.add_column("name", no_wrap=True)
     for column in ("size", "parameters", "multiply-adds", *kinds):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
             row["name"],
-            row["source"],
             str(row["size"]),
             f"{row['parameters']:,}",
             _millions(row["multiply_adds"]),
