@@ -27,7 +27,15 @@ from edgevision.card import (
 from edgevision.errors import ModelError
 from edgevision.nets import pedestrians, published
 from edgevision.nets.calibrate import OUTLIER_SHARE
-from edgevision.nets.folder import BuildReport, describe, write_folder
+from edgevision.nets.folder import (
+    FLOAT_FILE,
+    INT8_FILE,
+    LABEL_FILE,
+    NUMPY_FILE,
+    BuildReport,
+    describe,
+    write_folder,
+)
 from edgevision.nets.numpy_file import int8_plan
 from edgevision.nets.onnx_float import float_onnx
 from edgevision.nets.onnx_int8 import int8_onnx
@@ -49,10 +57,6 @@ if TYPE_CHECKING:
     from edgevision.records import U8
 
 NAME = "ssd_mobilenet_v2_oid"
-INT8_FILE = "int8.onnx"
-NUMPY_FILE = "numpy.npz"
-FLOAT_FILE = "float.onnx"
-LABEL_FILE = "labels.txt"
 
 COMPARED_FRAMES = 8
 MAX_DIFFERENCE = 1e-3

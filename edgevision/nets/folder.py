@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
     from edgevision.card import AnyCard, Measurement
 
+FLOAT_FILE = "float.onnx"
+INT8_FILE = "int8.onnx"
+LABEL_FILE = "labels.txt"
+NUMPY_FILE = "numpy.npz"
+
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:

@@ -19,7 +19,16 @@ from edgevision.card import (
 from edgevision.errors import ModelError, UsageError
 from edgevision.nets.calibrate import OUTLIER_SHARE
 from edgevision.nets.classifier import LOGITS_OUTPUT
-from edgevision.nets.folder import BuildReport, describe, write_folder
+from edgevision.nets.folder import (
+    FLOAT_FILE,
+    INT8_FILE,
+    LABEL_FILE,
+    NUMPY_FILE,
+    BuildReport,
+    describe,
+    write_folder,
+)
+from edgevision.nets.numpy_file import float_plan, int8_plan
 from edgevision.nets.onnx_float import float_onnx
 from edgevision.nets.onnx_int8 import int8_onnx
 from edgevision.nets.quantization import quantize_on
@@ -37,9 +46,6 @@ if TYPE_CHECKING:
     from edgevision.nets.photographs import CalibrationImage
     from edgevision.nets.progress import Progress
 
-FLOAT_FILE = "float.onnx"
-INT8_FILE = "int8.onnx"
-LABEL_FILE = "labels.txt"
 BACKGROUND = "???"
 
 
@@ -97,10 +103,11 @@ def build_own(
     if trained.calibration:
         images = [frame.image for frame in trained.calibration]
         ranges = OUTPUT_RANGES if blueprint.head.is_detector else {}
-        contents[INT8_FILE] = int8_onnx(quantize_on(network, weights, images, ranges, on_progress))
+        quantized = quantize_on(network, weights, images, ranges, on_progress)
+        contents |= {INT8_FILE: int8_onnx(quantized), NUMPY_FILE: int8_plan(quantized)}
         unlisted[FLOAT_FILE] = float_graph
     else:
-        contents[FLOAT_FILE] = float_graph
+        contents |= {FLOAT_FILE: float_graph, NUMPY_FILE: float_plan(network, weights)}
     write_folder(folder, _card(blueprint, trained, describe(contents)), contents, unlisted)
     sizes = {name: len(content) for name, content in {**contents, **unlisted}.items()}
     return BuildReport(folder, sizes, network.parameter_count)
@@ -120,6 +127,7 @@ def _card(blueprint: Blueprint, trained: Trained, files: dict[str, CardFile]) ->
         ),
         "labels": LABEL_FILE,
         "onnx": INT8_FILE if trained.calibration else FLOAT_FILE,
+        "numpy": NUMPY_FILE,
         "licence": trained.provenance.licence,
         "provenance": trained.provenance,
         "calibration": _calibration(blueprint, trained.calibration),

@@ -171,6 +171,7 @@ def test_a_network_of_the_exported_default_weights_has_the_default_models_bytes(
     )
     built = load_model(report.folder)
     assert built.card.files["int8.onnx"] == committed.card.files["int8.onnx"]
+    assert built.card.files["numpy.npz"] == committed.card.files["numpy.npz"]
     assert built.card.files["labels.txt"] == committed.card.files["labels.txt"]
     assert built.card.anchors == committed.card.anchors
     float_graph = float_onnx(blueprint.network, weights)
