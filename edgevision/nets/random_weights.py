@@ -25,7 +25,7 @@ MEAN_SQUARES = {
     Activation.RELU: 0.5,
     Activation.RELU6: 0.5,
     Activation.SILU: 0.356,
-    Activation.HARD_SWISH: 0.346,
+    Activation.HARD_SWISH: 0.332,
     Activation.SIGMOID: 0.293,
 }
 IMAGE_MEAN_SQUARE = 1 / 3  # of evenly spread numbers of -1..1
