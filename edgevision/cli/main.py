@@ -16,6 +16,7 @@ from edgevision.cli.model_app import JsonOption, model_app
 from edgevision.config import CameraConfig, Config
 from edgevision.configfile import load_config
 from edgevision.errors import EdgevisionError, SourceError
+from edgevision.inference.blas import limit_blas
 
 app = typer.Typer(
     name="edgevision",
@@ -64,10 +65,12 @@ def _root(
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the service until SIGTERM or Ctrl-C."""
+    settings = load_config(config, os.environ)
+    limit_blas(settings.runtime.thread_count, os.environ)
+
     from edgevision.cli.console import set_up_logging
     from edgevision.service.daemon import Daemon
 
-    settings = load_config(config, os.environ)
     set_up_logging(settings.log_level, journal="JOURNAL_STREAM" in os.environ)
     daemon = Daemon(settings)
     daemon.stop_on_signals()
@@ -160,13 +163,22 @@ def bench(
     model: ModelOption = None,
     threads: Annotated[str, typer.Option(help="Thread counts to compare, as in 1,2,4.")] = "",
     frames: Annotated[int, typer.Option(min=10, help="Frames to measure over.")] = 200,
+    backend: Annotated[
+        Literal["auto", "onnxruntime", "numpy"] | None,
+        typer.Option(help="Inference engine in place of the configured one."),
+    ] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine: every stage, the whole path, threads, memory, start-up."""
+    limit_blas(1, os.environ, force=True)
+
     from edgevision.cli.bench import BenchOptions, bench
 
-    bench(_settings(config, model, None), BenchOptions(recording, threads, frames, as_json))
+    settings = _settings(config, model, None)
+    if backend is not None:
+        settings = settings.model_copy(update={"backend": backend})
+    bench(settings, BenchOptions(recording, threads, frames, as_json))
 
 
 @app.command("check-config")
