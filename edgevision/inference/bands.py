@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 # From rows of the result and the memory for them to the call that computes them.
 Product: TypeAlias = Callable[[slice, F32], Callable[[], None]]
 
-# Numbers that a convolution computes at a time: 256 KB.
-BAND = 1 << 16
+# Numbers that a convolution computes at a time: 512 KB.
+BAND = 1 << 17
 # A matrix product of fewer cells reads its weights too often.
 MIN_CELLS = 128
+# A row of this many cells is worth a product of its own, straight into a map with a frame.
+WIDE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,8 @@ class Band:
 
     Attributes:
         convolve: computes `result`, without the bias.
-        result: float32 [rows, columns * channels]; the rows of `out` themselves where nothing
-            lies between them, else memory that is free again when the band is done.
+        result: float32 [rows, columns * channels]; the rows of `out` themselves, or memory
+            that is free again when the band is done.
         bias: float32 [columns * channels].
         scale: float32 [columns * channels], multiplied with the sum; None: 1.
         activate: from `result` into `out`.
@@ -150,7 +152,7 @@ class BandCutter:
             rows = slice(first, min(first + count, total))
             out = conv.out[rows].reshape(-1, width * channels)
             result = out
-            if not out.flags.c_contiguous:
+            if not out.flags.c_contiguous and (standard or width < WIDE):
                 result = self._borrow("result", out.size).reshape(out.shape)
             last = (rows.stop - 1) * conv.stride + conv.kernel - conv.top
             bands.append(
@@ -185,7 +187,9 @@ class BandCutter:
 
         def product(rows: slice, result: F32) -> Callable[[], None]:
             x, out = cells[rows], result.reshape(-1, *conv.out.shape[1:])
-            if x.flags.c_contiguous:  # one product, in place of one for every row
+            if (
+                x.flags.c_contiguous and result.flags.c_contiguous
+            ):  # one product, in place of one for every row
                 x, out = x.reshape(-1, x.shape[2]), out.reshape(-1, out.shape[2])
             return partial(kernels.pointwise, x, matrix, out)
 
