@@ -9,9 +9,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from edgevision.errors import ModelError
 
@@ -117,21 +126,16 @@ class Measurement(_Part):
     settings: str
 
 
-class ModelCard(_Part):
-    """Everything the service must know about a detection model."""
+class _Card(_Part):
+    """What every card says."""
 
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
     description: str
-    task: Literal["detection"] = "detection"
     input: InputSpec
-    outputs: OutputSpec
-    anchors: Annotated[tuple[AnchorMap, ...], Field(min_length=1, max_length=32)]
-    box_coder: BoxCoder
-    score: Literal["sigmoid"] = "sigmoid"
     labels: FileName = Field(description="one class name a line, in the order of the logits")
-    background_index: int | None = Field(description="line of the label file that is no object")
     onnx: FileName
+    numpy: FileName | None = Field(default=None, description="plan and weights for NumPy")
     licence: str = Field(description="SPDX identifier of the weights' licence")
     provenance: Provenance
     calibration: Calibration | None = None
@@ -139,15 +143,27 @@ class ModelCard(_Part):
     files: dict[FileName, CardFile]
 
     @model_validator(mode="after")
-    def _names_only_listed_files(self) -> ModelCard:
-        missing = ", ".join(sorted({self.labels, self.onnx} - self.files.keys()))
+    def _names_only_listed_files(self) -> Self:
+        used = {self.labels, self.onnx} | ({self.numpy} if self.numpy is not None else set())
+        missing = ", ".join(sorted(used - self.files.keys()))
         if missing:
             msg = f"expected every used file under 'files' with its sha256, missing {missing}"
             raise ValueError(msg)
         return self
 
+
+class ModelCard(_Card):
+    """Everything the service must know about a detection model."""
+
+    task: Literal["detection"] = "detection"
+    outputs: OutputSpec
+    anchors: Annotated[tuple[AnchorMap, ...], Field(min_length=1, max_length=32)]
+    box_coder: BoxCoder
+    score: Literal["sigmoid"] = "sigmoid"
+    background_index: int | None = Field(description="line of the label file that is no object")
+
     @model_validator(mode="after")
-    def _fits_into_memory(self) -> ModelCard:
+    def _fits_into_memory(self) -> Self:
         if self.anchor_count > MAX_ANCHORS:
             msg = f"expected at most {MAX_ANCHORS} anchors, got {self.anchor_count}"
             raise ValueError(msg)
@@ -159,9 +175,38 @@ class ModelCard(_Part):
         return sum(m.rows * m.columns * len(m.shapes) for m in self.anchors)
 
 
+class ClassifierOutputSpec(_Part):
+    """Name of a classifier's output, [1, classes]."""
+
+    class_logits: str
+
+
+class ClassifierCard(_Card):
+    """Everything to know about a classifier. It can be built and looked at, not served."""
+
+    task: Literal["classification"]
+    outputs: ClassifierOutputSpec
+    score: Literal["softmax"] = "softmax"
+
+
+def _task(card: object) -> str:
+    """Return which kind of card it is; one that names no other task counts as a detector's."""
+    named = card.get("task") if isinstance(card, dict) else getattr(card, "task", None)
+    return "classification" if named == "classification" else "detection"
+
+
+AnyCard: TypeAlias = ModelCard | ClassifierCard
+_CARDS: TypeAdapter[AnyCard] = TypeAdapter(
+    Annotated[
+        Annotated[ModelCard, Tag("detection")] | Annotated[ClassifierCard, Tag("classification")],
+        Discriminator(_task),
+    ]
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A checked model folder."""
+    """A checked folder of a detection model."""
 
     folder: Path
     card: ModelCard
@@ -177,22 +222,16 @@ class Model:
 
 
 def load_model(folder: Path) -> Model:
-    """Read `card.json`, check every file that it lists and return the model.
+    """Check a folder as `load_card` does and return the detection model in it.
 
     Raises:
-        ModelError: anything is missing, too large, malformed or altered.
+        ModelError: anything is missing, too large, malformed or altered, or it is a classifier.
     """
+    card, labels = load_card(folder)
     path = folder / CARD_NAME
-    try:
-        card = ModelCard.model_validate_json(_read_bounded(path, MAX_CARD_BYTES))
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "the file"
-        where = where.encode("unicode_escape").decode()
-        msg = f"{path}: not a model card: {where}: {fault['msg'].removeprefix('Value error, ')}"
-        raise ModelError(msg) from error
-    contents = {name: _read_checked(folder, name, spec) for name, spec in card.files.items()}
-    labels = _parse_labels(folder / card.labels, contents[card.labels])
+    if not isinstance(card, ModelCard):
+        msg = f"{path}: task: expected detection, got {card.task}: the service runs detectors only"
+        raise ModelError(msg)
     if card.background_index is not None and not 0 <= card.background_index < len(labels):
         msg = (
             f"{path}: background_index: expected 0..{len(labels) - 1} ({card.labels} has "
@@ -202,7 +241,32 @@ def load_model(folder: Path) -> Model:
     return Model(folder, card, labels)
 
 
-def _parse_labels(path: Path, content: bytes) -> tuple[str, ...]:
+def load_card(folder: Path) -> tuple[AnyCard, tuple[str, ...]]:
+    """Read `card.json`, check every file that it lists and return the card and the labels.
+
+    Raises:
+        ModelError: anything is missing, too large, malformed or altered.
+    """
+    path = folder / CARD_NAME
+    try:
+        card = _CARDS.validate_json(_read_bounded(path, MAX_CARD_BYTES))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        # The first part of the place is the kind of card.
+        where = ".".join(str(part) for part in fault["loc"][1:]) or "the file"
+        where = where.encode("unicode_escape").decode()
+        msg = f"{path}: not a model card: {where}: {fault['msg'].removeprefix('Value error, ')}"
+        raise ModelError(msg) from error
+    contents = {name: _read_checked(folder, name, spec) for name, spec in card.files.items()}
+    return card, parse_labels(folder / card.labels, contents[card.labels])
+
+
+def parse_labels(path: Path, content: bytes) -> tuple[str, ...]:
+    """Return the lines of a label file.
+
+    Raises:
+        ModelError: it is no UTF-8, is empty, or has an empty line.
+    """
     try:
         labels = tuple(content.decode().splitlines())
     except UnicodeDecodeError as error:

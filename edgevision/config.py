@@ -104,7 +104,7 @@ class _Section(BaseModel):
 
 
 class RuntimeConfig(_Section):
-    """How ONNX Runtime runs the network."""
+    """How the inference engine runs the network; NumPy only knows threads."""
 
     threads: Annotated[int, Field(strict=True, ge=1, le=64)] | None = None
     """Threads of one inference; default: all cores but one, at most 4."""
@@ -305,8 +305,8 @@ class Config(_Section):
     """Name of this board, part of the topic prefix; default: the host name."""
     model: ModelFolder = Field(default=Path(DEFAULT_MODEL), validate_default=True)
     """Folder with a card.json."""
-    backend: Literal["auto", "onnxruntime"] = "auto"
-    """Inference engine."""
+    backend: Literal["auto", "onnxruntime", "numpy"] = "auto"
+    """Inference engine; auto: onnxruntime where it is installed, else numpy."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged; state changes are info, single frames debug."""
     runtime: Annotated[RuntimeConfig, _may_be_empty(RuntimeConfig)] = RuntimeConfig()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import queue
+import statistics
 import tempfile
 import time
 from dataclasses import dataclass
@@ -20,12 +21,14 @@ from edgevision.cli.broker import DaemonProcess, loopback_broker
 from edgevision.cli.console import out, print_json, progress_bar
 from edgevision.config import DEMO_RECORDING, CameraConfig, Config, MqttConfig, RuntimeConfig
 from edgevision.errors import BackendError, SourceError, UsageError
+from edgevision.inference.backend import open_backend
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
 from edgevision.messaging.client import MqttClient
 from edgevision.service.bench import ROUNDS, WholePath, compare, prepared_inputs, run_rate
 
 if TYPE_CHECKING:
     from edgevision.card import Model
+    from edgevision.inference.backend import Backend
     from edgevision.messaging.client import Message
 
 CAMERA = "bench"
@@ -79,7 +82,7 @@ def bench(config: Config, options: BenchOptions) -> None:
     with progress_bar() as bar, loopback_broker("bench") as port:
         task = bar.add_task("bench", total=ROUNDS + len(threads) + 2)
         inputs = prepared_inputs(model, source, count=16)
-        engine = OnnxRuntimeBackend(model, _one_thread(config))
+        engine = open_backend(model, config.model_copy(update={"runtime": _one_thread(config)}))
         with _Sink(port) as sink:
             path = WholePath(model, engine, config, CAMERA, sink.send)
             figures = path.measure(options.frames, lambda: bar.advance(task))
@@ -88,14 +91,17 @@ def bench(config: Config, options: BenchOptions) -> None:
         sweep = {}
         for count in threads:
             runtime = config.runtime.model_copy(update={"threads": count})
-            rate = run_rate(OnnxRuntimeBackend(model, runtime), inputs, options.frames // 2)
-            sweep[count] = round(rate, 1)
+            # The threads of NumPy's BLAS are fixed once it is loaded: one, as everywhere here.
+            if engine.name != "numpy":
+                rate = run_rate(OnnxRuntimeBackend(model, runtime), inputs, options.frames // 2)
+                sweep[count] = round(rate, 1)
             bar.advance(task)
         daemon = _measure_daemon(port, config)
         bar.advance(task)
     report: dict[str, Any] = {
         "machine": _machine(),
         "model": model.card.name,
+        "backend": engine.name,
         "recording": str(recording),
         "frames": options.frames,
         "threads": 1,
@@ -107,7 +113,8 @@ def bench(config: Config, options: BenchOptions) -> None:
         "whole_path_fps": round(figures.whole.fps, 1),
         "bare_engine_fps": round(figures.bare.fps, 1),
         "whole_path_ratio": round(figures.ratio, 3),
-        "int8_to_float_ratio": float_ratio,
+        "int8_to_float_ratio": None if engine.name == "numpy" else float_ratio,
+        "numpy_to_float_ratio": float_ratio if engine.name == "numpy" else None,
         "thread_sweep_fps": sweep,
         "first_detection_s": {
             "median": round(
@@ -141,15 +148,19 @@ def _one_thread(config: Config) -> RuntimeConfig:
 
 
 def _float_ratio(
-    model: Model, config: Config, engine: OnnxRuntimeBackend, inputs: list[Any], frames: int
+    model: Model, config: Config, engine: Backend, inputs: list[Any], frames: int
 ) -> float | None:
-    """Return how much faster the INT8 graph is than the float graph beside it, if there is one."""
+    """Return how much faster the engine is than ONNX Runtime with the float graph, if there is one.
+
+    The graph lies beside a model that was built here; both run with one thread, in turns.
+    """
     path = model.folder / FLOAT_GRAPH
-    if not path.exists():
+    if not path.exists() or not OnnxRuntimeBackend.is_installed():
         return None
     float_engine = OnnxRuntimeBackend(model, _one_thread(config), graph=path.read_bytes())
-    int8, float32 = compare(engine, float_engine, inputs, frames // 2)
-    return round(int8.fps / float32.fps, 2)
+    own, float32 = compare(engine, float_engine, inputs, frames // 2)
+    pairs = zip(own.rounds_fps, float32.rounds_fps, strict=True)
+    return round(statistics.median(mine / theirs for mine, theirs in pairs), 3)
 
 
 def _measure_daemon(port: int, config: Config) -> DaemonFigures:
@@ -181,6 +192,7 @@ def _measure_daemon(port: int, config: Config) -> DaemonFigures:
 def _daemon_config(port: int, config: Config) -> dict[str, Any]:
     return {
         "device": CAMERA,
+        "backend": config.backend,
         "model": str(config.model.absolute()),
         "runtime": _one_thread(config).model_dump(mode="json"),
         "mqtt": {"port": port},
@@ -232,7 +244,9 @@ def _machine() -> str:
 
 
 def _print(report: dict[str, Any]) -> None:
-    stages = Table("stage", "median ms", "p95 ms", title=f"{report['model']}, one thread")
+    stages = Table(
+        "stage", "median ms", "p95 ms", title=f"{report['model']}, {report['backend']}, one thread"
+    )
     for name, values in report["stages_ms"].items():
         stages.add_row(name, f"{values['median']:.2f}", f"{values['p95']:.2f}")
     out.print(stages)
@@ -240,9 +254,11 @@ def _print(report: dict[str, Any]) -> None:
     table.add_row("whole path, file to broker", f"{report['whole_path_fps']} fps")
     table.add_row("bare engine", f"{report['bare_engine_fps']} fps")
     table.add_row("whole path / bare engine", f"{report['whole_path_ratio']:.2f}")
-    ratio = report["int8_to_float_ratio"]
-    missing = "no float.onnx beside the model: edgevision model build"
-    table.add_row("INT8 / float speed", missing if ratio is None else f"{ratio:.2f}")
+    ratio = report["int8_to_float_ratio"] or report["numpy_to_float_ratio"]
+    missing = "no float.onnx beside the model (edgevision model build), or no ONNX Runtime"
+    table.add_row("speed / ONNX Runtime float's", missing if ratio is None else f"{ratio:.2f}")
+    if ratio is not None and report["backend"] == "numpy":
+        table.add_row("time / ONNX Runtime float's", f"{1 / ratio:.2f}")
     for count, fps in report["thread_sweep_fps"].items():
         table.add_row(f"bare engine, {count} threads", f"{fps} fps")
     start = report["first_detection_s"]

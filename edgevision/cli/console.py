@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,11 +19,15 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
+
+    from rich.progress import TaskID
+    from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+WIDE = 112
 JOURNAL_PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 
 
@@ -56,6 +61,25 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print plain lines without any markup."""
     for line in lines:
         out.print(line, markup=False)
+
+
+def print_wide(table: Table) -> None:
+    """Print a table of many columns; a narrow terminal wraps its lines, nothing is cut off."""
+    Console(highlight=False, width=max(out.width, WIDE)).print(table)
+
+
+@contextmanager
+def step_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function that takes (what is done, how much of it, of how much) and shows it."""
+    with progress_bar() as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield show
 
 
 def progress_bar() -> Progress:

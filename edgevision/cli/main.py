@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from edgevision import __version__
+from edgevision.cli.model_app import JsonOption, model_app
 from edgevision.config import CameraConfig, Config
 from edgevision.configfile import load_config, with_places
 from edgevision.errors import ConfigError, EdgevisionError, SourceError, UsageError
+from edgevision.inference.blas import limit_blas
 
 app = typer.Typer(
     name="edgevision",
@@ -25,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-model_app = typer.Typer(help="Build models and look at them.", no_args_is_help=True)
 app.add_typer(model_app, name="model")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
@@ -33,7 +34,6 @@ OptionalConfig = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="Configuration file; default: built-in settings."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="Model folder in place of the configured one.")
 ]
@@ -66,10 +66,12 @@ def _root(
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run the service until SIGTERM or Ctrl-C."""
+    settings = load_config(config, os.environ)
+    limit_blas(settings.runtime.thread_count, os.environ)
+
     from edgevision.cli.console import set_up_logging
     from edgevision.service.daemon import Daemon
 
-    settings = load_config(config, os.environ)
     set_up_logging(settings.log_level, journal="JOURNAL_STREAM" in os.environ)
     try:
         daemon = Daemon(settings)
@@ -172,13 +174,22 @@ def bench(
     model: ModelOption = None,
     threads: Annotated[str, typer.Option(help="Thread counts to compare, as in 1,2,4.")] = "",
     frames: Annotated[int, typer.Option(min=10, help="Frames to measure over.")] = 200,
+    backend: Annotated[
+        Literal["auto", "onnxruntime", "numpy"] | None,
+        typer.Option(help="Inference engine in place of the configured one."),
+    ] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine: every stage, the whole path, threads, memory, start-up."""
+    limit_blas(1, os.environ, force=True)
+
     from edgevision.cli.bench import BenchOptions, bench
 
-    bench(_settings(config, model, None), BenchOptions(recording, threads, frames, as_json))
+    settings = _settings(config, model, None)
+    if backend is not None:
+        settings = settings.model_copy(update={"backend": backend})
+    bench(settings, BenchOptions(recording, threads, frames, as_json))
 
 
 @app.command("check-config")
@@ -203,37 +214,6 @@ def schema(
     from edgevision.cli.check import schema_document
 
     typer.echo(json.dumps(schema_document(what), indent=2))
-
-
-@model_app.command("info")
-def model_info(
-    folder: Annotated[Path | None, typer.Argument(help="Model folder; default: bundled.")] = None,
-    *,
-    as_json: JsonOption = False,
-) -> None:
-    """Show a model's card after checking every file's hash."""
-    from edgevision.cli.model import info
-
-    info(_settings(None, folder, None).model, as_json=as_json)
-
-
-@model_app.command("build")
-def model_build(
-    name: Annotated[str, typer.Argument(help="ssd_mobilenet_v2_oid")],
-    out: Annotated[Path, typer.Option(help="Folder that the model's folder is made in.")] = Path(
-        "models"
-    ),
-    cache: Annotated[Path, typer.Option(help="Folder for what is downloaded.")] = Path(".cache"),
-    evaluate: Annotated[
-        Path | None, typer.Option(help="Folder with video.avi and gt.txt (MOTChallenge).")
-    ] = None,
-    *,
-    as_json: JsonOption = False,
-) -> None:
-    """Build a model from published weights; needs the extra `build` and npm."""
-    from edgevision.cli.model import build
-
-    build(name, folder=out / name, cache=cache, evaluate=evaluate, as_json=as_json)
 
 
 def _settings(path: Path | None, model: Path | None, min_score: float | None) -> Config:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from edgevision.card import load_model
-from edgevision.cli.console import out, print_json, progress_bar
-from edgevision.errors import UsageError
+from edgevision.card import ModelCard, load_card
+from edgevision.cli.console import out, print_json, step_progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.progress import TaskID
+    from edgevision.nets.folder import BuildReport
 
 
 def info(folder: Path, *, as_json: bool) -> None:
@@ -23,16 +22,18 @@ def info(folder: Path, *, as_json: bool) -> None:
     Raises:
         ModelError: a file is missing or not the one on the card.
     """
-    model = load_model(folder)
-    card = model.card
+    card, labels = load_card(folder)
     if as_json:
-        print_json({**json.loads(card.model_dump_json()), "label_names": list(model.labels)})
+        print_json({**json.loads(card.model_dump_json()), "label_names": list(labels)})
         return
     table = Table(title=card.name, show_header=False)
     table.add_row("what", card.description)
     table.add_row("input", f"{card.input.width}x{card.input.height} {card.input.colour_order}")
-    table.add_row("anchors", str(card.anchor_count))
-    shown = [label for i, label in enumerate(model.labels) if i != card.background_index]
+    table.add_row("task", card.task)
+    shown = list(labels)
+    if isinstance(card, ModelCard):
+        table.add_row("anchors", str(card.anchor_count))
+        shown = [label for i, label in enumerate(labels) if i != card.background_index]
     table.add_row("labels", f"{len(shown)}: {', '.join(shown)}")
     origin = card.provenance
     table.add_row("weights", f"{origin.package} {origin.version}, {card.licence}")
@@ -46,30 +47,24 @@ def info(folder: Path, *, as_json: bool) -> None:
     out.print(table)
 
 
-def build(name: str, *, folder: Path, cache: Path, evaluate: Path | None, as_json: bool) -> None:
-    """Build a model by its name and print what was made and measured.
+def build_default(*, folder: Path, cache: Path, evaluate: Path | None, as_json: bool) -> None:
+    """Build the default model and print what was made and measured.
 
     Raises:
-        UsageError: there is no build of that name.
         MissingExtraError: the packages that build models are not installed.
         SourceError, ModelError, OutputError: see `nets.build`.
     """
-    if name != "ssd_mobilenet_v2_oid":
-        msg = f"expected the name of a model that can be built, ssd_mobilenet_v2_oid, got {name!r}"
-        raise UsageError(msg)
     from edgevision.nets.build import build_ssd_mobilenet_v2_oid  # noqa: PLC0415 - needs the extra
 
-    with progress_bar() as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
+    with step_progress() as show:
         report = build_ssd_mobilenet_v2_oid(
             folder=folder, cache=cache, evaluate=evaluate, on_progress=show
         )
+    print_report(report, as_json=as_json)
+
+
+def print_report(report: BuildReport, *, as_json: bool) -> None:
+    """Print what a build made."""
     if as_json:
         print_json(
             {
@@ -80,7 +75,7 @@ def build(name: str, *, folder: Path, cache: Path, evaluate: Path | None, as_jso
             }
         )
         return
-    table = Table(title=f"{name} in {report.folder}", show_header=False)
+    table = Table(title=str(report.folder), show_header=False)
     table.add_row("parameters", f"{report.parameters:,}")
     for file, size in report.sizes.items():
         table.add_row(file, f"{size:,} bytes")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from edgevision.inference.onnxruntime import OnnxRuntimeBackend
-
 if TYPE_CHECKING:
     from edgevision.card import Model
     from edgevision.config import Config
@@ -36,12 +34,31 @@ class Backend(Protocol):
 
 
 def open_backend(model: Model, config: Config) -> Backend:
-    """Load the model into the configured engine.
+    """Load the model into the configured engine; `auto` takes NumPy where there is no other.
+
+    `numpy` does not import ONNX Runtime.
 
     Raises:
         BackendError: the engine is missing or cannot load the model.
         ModelError: the model's file is not the one on its card.
     """
-    backend = OnnxRuntimeBackend(model, config.runtime)
-    log.info("backend %s (threads: %s), model %s", backend.name, backend.threads, model.card.name)
+    backend: Backend
+    if config.backend == "numpy":
+        backend = _numpy(model)
+    else:
+        from edgevision.inference.onnxruntime import OnnxRuntimeBackend  # noqa: PLC0415
+
+        if config.backend == "auto" and not OnnxRuntimeBackend.is_installed():
+            log.warning("backend numpy, slower: the package onnxruntime is missing")
+            backend = _numpy(model)
+        else:
+            backend = OnnxRuntimeBackend(model, config.runtime)
+    threads = config.runtime.thread_count
+    log.info("backend %s (threads: %s), model %s", backend.name, threads, model.card.name)
     return backend
+
+
+def _numpy(model: Model) -> Backend:
+    from edgevision.inference.numpy_backend import NumpyBackend  # noqa: PLC0415
+
+    return NumpyBackend(model)

@@ -51,6 +51,11 @@ class OnnxRuntimeBackend:
             raise BackendError(msg) from error
         self._check_graph(model)
 
+    @staticmethod
+    def is_installed() -> bool:
+        """Return whether ONNX Runtime can be imported."""
+        return onnxruntime is not None
+
     def run(self, image: U8) -> RawOutputs:
         """Run the network on uint8 [1, height, width, 3] BGR."""
         try:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgevision.errors import ModelError
-from edgevision.nets.graph import Activation, Add, Conv, FeatureMap, Network, Node, Predictions
+from edgevision.nets.graph import (
+    Activation,
+    Add,
+    Conv,
+    FeatureMap,
+    Gate,
+    GlobalPool,
+    Logits,
+    Network,
+    Node,
+    Output,
+    Predictions,
+)
 from edgevision.nets.padding import same_pads, same_size
 
 if TYPE_CHECKING:
@@ -15,8 +27,16 @@ if TYPE_CHECKING:
 class GraphBuilder:
     """Collects nodes; every method appends one and returns the map it computes."""
 
-    def __init__(self, *, rows: int, columns: int, channels: int) -> None:
+    def __init__(
+        self, *, rows: int, columns: int, channels: int, activation: Activation = Activation.RELU6
+    ) -> None:
         """Start with the image.
+
+        Args:
+            rows: of the image.
+            columns: of the image.
+            channels: of the image.
+            activation: what follows a convolution that does not say otherwise.
 
         Raises:
             ModelError: a size is not positive.
@@ -25,6 +45,7 @@ class GraphBuilder:
             msg = f"expected an input of at least 1x1x1, got {rows}x{columns}x{channels}"
             raise ModelError(msg)
         self.image = FeatureMap("image", rows, columns, channels)
+        self._activation = activation
         self._nodes: dict[str, Node] = {}
         self._maps = {self.image.name: self.image}
 
@@ -37,7 +58,8 @@ class GraphBuilder:
         kernel: int,
         stride: int = 1,
         groups: int = 1,
-        activation: Activation = Activation.RELU6,
+        activation: Activation | None = None,
+        batch_norm: bool = True,
     ) -> FeatureMap:
         """Append a convolution with SAME padding to `channels` output channels."""
         rows = same_size(source.rows, stride=stride)
@@ -54,16 +76,42 @@ class GraphBuilder:
                 stride=stride,
                 groups=groups,
                 pads=pads,
-                activation=activation,
+                activation=activation or self._activation,
+                batch_norm=batch_norm,
             )
         )
         return output
+
+    def depthwise(
+        self, name: str, source: FeatureMap, *, kernel: int, stride: int = 1
+    ) -> FeatureMap:
+        """Append a convolution in which every channel has its own filter."""
+        channels = source.channels
+        return self.conv(name, source, channels, kernel=kernel, stride=stride, groups=channels)
 
     def add(self, name: str, *, branch: FeatureMap, stream: FeatureMap) -> FeatureMap:
         """Append the residual sum of two maps of one shape."""
         output = FeatureMap(name, stream.rows, stream.columns, stream.channels)
         self._append(Add(name, branch.name, stream.name, output))
         return output
+
+    def pool(self, name: str, source: FeatureMap) -> FeatureMap:
+        """Append the mean over all cells: one cell with the source's channels."""
+        output = FeatureMap(name, 1, 1, source.channels)
+        self._append(GlobalPool(name, source.name, output))
+        return output
+
+    def gate(self, name: str, source: FeatureMap, factors: FeatureMap) -> FeatureMap:
+        """Append the product of a map and of one factor a channel."""
+        output = FeatureMap(name, source.rows, source.columns, source.channels)
+        self._append(Gate(name, source.name, factors.name, output))
+        return output
+
+    def logits(self, name: str, source: FeatureMap) -> Logits:
+        """Append an output: a map of one cell as [1, classes]."""
+        node = Logits(name, source)
+        self._append(node)
+        return node
 
     def predictions(self, name: str, sources: Sequence[FeatureMap], *, width: int) -> Predictions:
         """Append an output: the head maps as one table of rows of `width` numbers."""
@@ -82,6 +130,19 @@ class GraphBuilder:
             raise ModelError(msg)
         return self._maps[name]
 
+    def last_halved(self) -> FeatureMap:
+        """Return the map that the last convolution of stride 2 reads.
+
+        Raises:
+            ModelError: there is no such convolution.
+        """
+        convs = [node for node in self._nodes.values() if isinstance(node, Conv)]
+        halving = [conv.source for conv in convs if conv.stride == 2]
+        if not halving:
+            msg = "expected a network with a convolution of stride 2, got one without"
+            raise ModelError(msg)
+        return self._maps[halving[-1]]
+
     def build(self, name: str) -> Network:
         """Return the finished network."""
         return Network(name, self.image, tuple(self._nodes.values()))
@@ -91,5 +152,5 @@ class GraphBuilder:
             msg = f"expected a layer name of its own, got {node.name!r} a second time"
             raise ModelError(msg)
         self._nodes[node.name] = node
-        if not isinstance(node, Predictions):
+        if not isinstance(node, Output):
             self._maps[node.name] = node.output

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgevision.nets.graph import Activation, Add, Conv
+from edgevision.nets.graph import Activation
 from edgevision.nets.onnx_float import float_onnx
-from edgevision.nets.quantize import LEVELS, Affine, Range, affine
+from edgevision.nets.quantize import LEVELS, SIGMOIDS, Affine, Range, affine
 from edgevision.nets.session import GraphSession
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from edgevision.records import F32, I64, U8
 
 RELU6_HIGH = 6.0
+# Nothing lies below their range, and little far above it.
+KEPT_WHOLE = {Activation.RELU, Activation.RELU6, Activation.SIGMOID}
 # Linear maps have a few far outliers; cutting this share off at either end costs less than
 # the coarser steps that they would force on all other values.
 OUTLIER_SHARE = 1e-4
@@ -35,10 +37,10 @@ RATIO_STEPS = 255
 def measure_ranges(
     network: Network, weights: Weights, images: Sequence[U8], on_progress: Progress
 ) -> dict[str, Range]:
-    """Run the float graph on images and return the range of every layer's result.
+    """Run the float graph on images and return the range of every one of `Network.tensors`.
 
-    ReLU6 results: from 0 to the largest value. Linear results: from the `OUTLIER_SHARE`
-    quantile to its counterpart, to within one of `BINS` histogram bins.
+    Results of ReLU, ReLU6 and sigmoid: from 0 to the largest value. All others: from the
+    `OUTLIER_SHARE` quantile to its counterpart, to within one of `BINS` histogram bins.
 
     Args:
         network: the network.
@@ -46,11 +48,10 @@ def measure_ranges(
         images: each uint8 [rows, columns, 3] BGR, of the network's input size.
         on_progress: told about every image.
     """
-    layers = [node for node in network.nodes if isinstance(node, Conv | Add)]
-    linear = [n.name for n in layers if isinstance(n, Add) or n.activation is Activation.LINEAR]
-    session = GraphSession(
-        float_onnx(network, weights, with_maps=True), [layer.name for layer in layers]
-    )
+    tensors = list(network.tensors)
+    kept_whole = {conv.name for conv in network.convs if conv.activation in KEPT_WHOLE}
+    linear = [name for name in tensors if name not in kept_whole]
+    session = GraphSession(float_onnx(network, weights, with_maps=True), tensors)
     steps = 2 * len(images)
     spans: dict[str, Range] = {}
     for index, image in enumerate(images):
@@ -85,23 +86,23 @@ def without_outliers(span: Range, counts: I64) -> Range:
 def choose_activations(
     network: Network, ranges: Mapping[str, Range], output_ranges: Mapping[str, Range]
 ) -> dict[str, Affine]:
-    """Return the quantization of every layer's result and of every output.
+    """Return the quantization of every one of `Network.tensors` and of every output.
 
     Args:
         network: the network.
-        ranges: the range of every layer's result.
+        ranges: the range of every one of `Network.tensors`.
         output_ranges: the range to represent of an output, where it is not what its maps
             were seen to take. All maps of an output share one quantization, so that their
             tables can be joined as integers.
     """
-    chosen: dict[str, Affine] = {}
+    chosen = {name: affine(ranges[name]) for name in network.tensors}
     for conv in network.convs:
-        quantized = affine(ranges[conv.name])
         if conv.activation is Activation.RELU6:
-            quantized = Affine(min(quantized.scale, RELU6_HIGH / LEVELS), 0)
-        chosen[conv.name] = quantized
+            chosen[conv.name] = Affine(min(chosen[conv.name].scale, RELU6_HIGH / LEVELS), 0)
+        elif conv.activation is Activation.SIGMOID:
+            chosen[conv.name] = SIGMOIDS
     for add in reversed(network.adds):  # a stream's last sum first: the others depend on it
-        total = chosen.setdefault(add.name, affine(ranges[add.name]))
+        total = chosen[add.name]
         for name in (add.branch, add.stream):
             chosen[name] = _operand(ranges[name], total)
     for table in network.outputs:

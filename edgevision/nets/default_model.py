@@ -10,13 +10,11 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevision.card import (
-    BoxCoder,
     Calibration,
     CalibrationFrame,
     InputSpec,
@@ -28,19 +26,25 @@ from edgevision.card import (
 )
 from edgevision.errors import ModelError
 from edgevision.nets import pedestrians, published
-from edgevision.nets.calibrate import OUTLIER_SHARE, choose_activations, measure_ranges
-from edgevision.nets.folder import describe, write_folder
-from edgevision.nets.moments import measure_moments
+from edgevision.nets.calibrate import OUTLIER_SHARE
+from edgevision.nets.folder import (
+    FLOAT_FILE,
+    INT8_FILE,
+    LABEL_FILE,
+    NUMPY_FILE,
+    BuildReport,
+    describe,
+    write_folder,
+)
+from edgevision.nets.numpy_file import int8_plan
 from edgevision.nets.onnx_float import float_onnx
 from edgevision.nets.onnx_int8 import int8_onnx
 from edgevision.nets.photographs import calibration_frames
-from edgevision.nets.quantize import Range
-from edgevision.nets.quantized import fit_to_inputs, quantize_network
+from edgevision.nets.quantization import quantize_on
 from edgevision.nets.reference import largest_difference
-from edgevision.nets.ssd import BOX_OUTPUT, CLASS_OUTPUT
+from edgevision.nets.ssd import BOX_CODER, BOX_OUTPUT, CLASS_OUTPUT, OUTPUT_RANGES
 from edgevision.nets.ssd_mobilenet_v2 import ssd_mobilenet_v2
 from edgevision.nets.tflite_import import match, read_convs
-from edgevision.nets.weights import reading_bgr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,38 +57,11 @@ if TYPE_CHECKING:
     from edgevision.records import U8
 
 NAME = "ssd_mobilenet_v2_oid"
-INT8_FILE = "int8.onnx"
-FLOAT_FILE = "float.onnx"
-LABEL_FILE = "labels.txt"
-
-# Offsets of the box head, multiplied in training.
-BOX_CODER = BoxCoder(centre_divisor=10.0, size_divisor=5.0)
-# What the integers of the outputs stand for. A size offset of 12 is a factor of e^2.4 = 11
-# either way; the head emits down to -80 where it means that there is nothing. Logits of -8
-# and 8 are scores of 0.0003 and 0.9997.
-OUTPUT_RANGES = {BOX_OUTPUT: Range(-12.0, 12.0), CLASS_OUTPUT: Range(-8.0, 8.0)}
 
 COMPARED_FRAMES = 8
 MAX_DIFFERENCE = 1e-3
 MIN_AP = 0.725
 MAX_AP_LOSS = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class BuildReport:
-    """What a build made.
-
-    Attributes:
-        folder: the model folder.
-        sizes: bytes of every file written, by name, but for the card.
-        parameters: number of weights and biases.
-        measured: the figures that went into the card.
-    """
-
-    folder: Path
-    sizes: dict[str, int]
-    parameters: int
-    measured: tuple[Measurement, ...]
 
 
 def build_ssd_mobilenet_v2_oid(
@@ -105,18 +82,19 @@ def build_ssd_mobilenet_v2_oid(
         OutputError: a folder cannot be written.
     """
     source = published.fetch_published(cache, on_progress)
+    network, anchors, weights = _network(source)
     frames = calibration_frames(
         cache, lambda done, total: on_progress("fetching photographs", done, total)
     )
     images = [frame.image for frame in frames]
-    network, anchors = ssd_mobilenet_v2(classes=len(source.labels))
-    weights = match(network, read_convs(source.tflite))
     float_graph = float_onnx(network, weights)
     compared = images[:: max(1, len(images) // COMPARED_FRAMES)]
     measured = [_compare(float_graph, source.tflite, compared, on_progress)]
-    int8_graph = _quantized(network, weights, images, on_progress)
+    quantized = quantize_on(network, weights, images, OUTPUT_RANGES, on_progress)
+    int8_graph = int8_onnx(quantized)
     contents = {
         INT8_FILE: int8_graph,
+        NUMPY_FILE: int8_plan(quantized),
         LABEL_FILE: ("\n".join(source.labels) + "\n").encode(),
         "LICENSE": resources("edgevision.nets").joinpath("apache-2.0.txt").read_bytes(),
         "NOTICE": published.NOTICE.encode(),
@@ -135,15 +113,22 @@ def build_ssd_mobilenet_v2_oid(
     return BuildReport(folder, sizes, network.parameter_count, card.measured)
 
 
-def _quantized(
-    network: Network, weights: Weights, images: Sequence[U8], on_progress: Progress
-) -> bytes:
-    ranges = measure_ranges(network, weights, images, on_progress)
-    activations = choose_activations(network, ranges, OUTPUT_RANGES)
-    bgr = reading_bgr(network, weights)
-    nearest = quantize_network(network, bgr, activations)
-    moments = measure_moments(nearest, images, on_progress)
-    return int8_onnx(fit_to_inputs(nearest, bgr, moments))
+def published_weights(cache: Path, on_progress: Progress) -> Weights:
+    """Return the published weights under the names of our own layers.
+
+    Raises:
+        SourceError: they cannot be fetched or are not what was pinned.
+        OutputError: the cache folder cannot be made.
+    """
+    _, _, weights = _network(published.fetch_published(cache, on_progress))
+    return weights
+
+
+def _network(
+    source: published.PublishedModel,
+) -> tuple[Network, tuple[AnchorMap, ...], Weights]:
+    network, anchors = ssd_mobilenet_v2(classes=len(source.labels))
+    return network, anchors, match(network, read_convs(source.tflite))
 
 
 def _compare(
@@ -204,6 +189,7 @@ def _card(
         labels=LABEL_FILE,
         background_index=0,
         onnx=INT8_FILE,
+        numpy=NUMPY_FILE,
         licence=published.LICENCE,
         provenance=Provenance(
             package=f"npm {published.PACKAGE.name}",

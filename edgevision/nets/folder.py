@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevision.card import CARD_NAME, CardFile, ModelCard
+from edgevision.card import CARD_NAME, CardFile
 from edgevision.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from edgevision.card import AnyCard, Measurement
+
+FLOAT_FILE = "float.onnx"
+INT8_FILE = "int8.onnx"
+LABEL_FILE = "labels.txt"
+NUMPY_FILE = "numpy.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build made.
+
+    Attributes:
+        folder: the model folder.
+        sizes: bytes of every file written, by name, but for the card.
+        parameters: number of weights and biases.
+        measured: the figures that went into the card.
+    """
+
+    folder: Path
+    sizes: dict[str, int]
+    parameters: int
+    measured: tuple[Measurement, ...] = ()
 
 
 def describe(files: Mapping[str, bytes]) -> dict[str, CardFile]:
@@ -22,13 +47,13 @@ def describe(files: Mapping[str, bytes]) -> dict[str, CardFile]:
     }
 
 
-def card_bytes(card: ModelCard) -> bytes:
+def card_bytes(card: AnyCard) -> bytes:
     """Return `card.json`."""
     return (card.model_dump_json(indent=2, exclude_none=True) + "\n").encode()
 
 
 def write_folder(
-    folder: Path, card: ModelCard, files: Mapping[str, bytes], unlisted: Mapping[str, bytes]
+    folder: Path, card: AnyCard, files: Mapping[str, bytes], unlisted: Mapping[str, bytes]
 ) -> None:
     """Write a model folder.
 

@@ -25,7 +25,18 @@ class Activation(Enum):
     """What follows a convolution."""
 
     LINEAR = "linear"
+    RELU = "relu"
     RELU6 = "relu6"
+    SILU = "silu"
+    """x sigmoid(x) (Ramachandran et al. 2017, "Searching for Activation Functions": swish)."""
+    HARD_SWISH = "hard_swish"
+    """x clip(x + 3, 0, 6) / 6 (Howard et al. 2019, "Searching for MobileNetV3", section 5.2)."""
+    SIGMOID = "sigmoid"
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether saturation alone computes it: nothing, ReLU or ReLU6."""
+        return self in {Activation.LINEAR, Activation.RELU, Activation.RELU6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,8 @@ class Conv:
         groups: 1 for a standard convolution, in_channels for a depthwise one.
         pads: zeros around the source map.
         activation: applied to the result.
+        batch_norm: whether it was trained with batch normalization in place of a bias. The
+            network that runs has it folded into weight and bias; only the cost differs.
     """
 
     name: str
@@ -63,6 +76,7 @@ class Conv:
     groups: int
     pads: Pads
     activation: Activation
+    batch_norm: bool = True
 
     @property
     def weight_shape(self) -> Shape:
@@ -74,6 +88,11 @@ class Conv:
         """Whether every channel has its own filter."""
         return self.groups == self.in_channels == self.output.channels and self.groups > 1
 
+    @property
+    def linear_name(self) -> str:
+        """Name of the result before the activation, where that needs a tensor of its own."""
+        return self.name if self.activation is Activation.LINEAR else f"{self.name}.linear"
+
 
 @dataclass(frozen=True, slots=True)
 class Add:
@@ -82,6 +101,32 @@ class Add:
     name: str
     branch: str
     stream: str
+    output: FeatureMap
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalPool:
+    """The mean of every channel over all cells: [1, 1, 1, channels]."""
+
+    name: str
+    source: str
+    output: FeatureMap
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A map times one factor a channel (squeeze-and-excitation's last step).
+
+    Attributes:
+        name: of the node and its output.
+        source: name of the map.
+        factors: name of the map [1, 1, 1, channels] that holds the factors, 0..1.
+        output: the product, in the shape of the source.
+    """
+
+    name: str
+    source: str
+    factors: str
     output: FeatureMap
 
 
@@ -102,8 +147,33 @@ class Predictions:
         cells = sum(m.rows * m.columns * m.channels for m in self.sources)
         return cells // self.width
 
+    @property
+    def shape(self) -> Shape:
+        """Shape of the output."""
+        return 1, self.count, self.width
 
-Node: TypeAlias = Conv | Add | Predictions
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """A map of one cell as the output of a classifier: [1, classes]."""
+
+    name: str
+    source: FeatureMap
+
+    @property
+    def sources(self) -> tuple[FeatureMap, ...]:
+        """The one map, as `Predictions` has several."""
+        return (self.source,)
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the output."""
+        return 1, self.source.channels
+
+
+Layer: TypeAlias = Conv | Add | GlobalPool | Gate
+Output: TypeAlias = Predictions | Logits
+Node: TypeAlias = Layer | Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +195,36 @@ class Network:
         return tuple(node for node in self.nodes if isinstance(node, Add))
 
     @property
-    def outputs(self) -> tuple[Predictions, ...]:
-        """The tables that leave the network, in order."""
-        return tuple(node for node in self.nodes if isinstance(node, Predictions))
+    def layers(self) -> tuple[Layer, ...]:
+        """All nodes that compute a map, in order."""
+        return tuple(node for node in self.nodes if isinstance(node, Layer))
+
+    @property
+    def tensors(self) -> dict[str, FeatureMap]:
+        """Name and shape of every result that an INT8 graph stores, in order.
+
+        The layers', and before an activation that saturation cannot compute the convolution's.
+        """
+        found: dict[str, FeatureMap] = {}
+        for layer in self.layers:
+            if isinstance(layer, Conv) and not layer.activation.is_clip:
+                found[layer.linear_name] = layer.output
+            found[layer.name] = layer.output
+        return found
+
+    @property
+    def pooled(self) -> frozenset[str]:
+        """Names of the maps that convolutions compute from a global mean, and of the means."""
+        names: set[str] = set()
+        for layer in self.layers:
+            if isinstance(layer, GlobalPool) or (isinstance(layer, Conv) and layer.source in names):
+                names.add(layer.name)
+        return frozenset(names)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What leaves the network, in order."""
+        return tuple(node for node in self.nodes if isinstance(node, Output))
 
     @property
     def stem(self) -> Conv:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgevision.nets.graph import Add, Conv
 from edgevision.nets.onnx_int8 import PIXELS, int8_onnx
 from edgevision.nets.session import GraphSession
 
@@ -51,10 +50,10 @@ def measure_moments(
         on_progress: told about every image.
     """
     network = quantized.network
-    pointwise = {conv.source for conv in network.convs if conv.kernel == 1}
+    # A global mean gives one cell an image: too few to fit hundreds of weights to.
+    pointwise = {conv.source for conv in network.convs if conv.kernel == 1} - network.pooled
     read = {conv.source for conv in network.convs}
-    layers = [node for node in network.nodes if isinstance(node, Conv | Add)]
-    names = [layer.name for layer in layers if layer.name in read]
+    names = [layer.name for layer in network.layers if layer.name in read]
     session = GraphSession(int8_onnx(quantized, with_maps=True), names)
     sums = {name: _Sums(squares=name in pointwise) for name in [network.input.name, *names]}
     for index, image in enumerate(images):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from edgevision.nets.graph import FeatureMap, Predictions
+    from edgevision.nets.graph import FeatureMap, Output
 
 # Opset 13 brought per-channel quantization, 17 is read by every ONNX Runtime since 1.12.
 OPSET = 17
@@ -54,15 +54,15 @@ class OnnxFile:
             self._constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         return name
 
-    def output(self, table: Predictions) -> None:
-        """Declare the tensor named after the table as an output: float32 [1, anchors, width]."""
-        shape = [1, table.count, table.width]
-        self._outputs.append(helper.make_tensor_value_info(table.name, TensorProto.FLOAT, shape))
+    def output(self, output: Output) -> None:
+        """Declare the tensor of that name as a float32 output of that shape."""
+        shape = list(output.shape)
+        self._outputs.append(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, shape))
 
-    def map_output(self, feature_map: FeatureMap, dtype: int) -> None:
-        """Declare a layer's result as an output: [1, channels, rows, columns]."""
-        shape = [1, feature_map.channels, feature_map.rows, feature_map.columns]
-        self._outputs.append(helper.make_tensor_value_info(feature_map.name, dtype, shape))
+    def map_output(self, name: str, shape: FeatureMap, dtype: int) -> None:
+        """Declare the tensor `name` as an output: [1, channels, rows, columns] of a map."""
+        axes = [1, shape.channels, shape.rows, shape.columns]
+        self._outputs.append(helper.make_tensor_value_info(name, dtype, axes))
 
     def content(self) -> bytes:
         """Return the checked file."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto
 
-from edgevision.nets.graph import Activation, Add, Conv
+from edgevision.nets.graph import Activation, Add, Conv, Gate, GlobalPool, Predictions
 from edgevision.nets.onnx_file import OnnxFile
 from edgevision.nets.weights import layer_weights, reading_bgr
 
 if TYPE_CHECKING:
-    from edgevision.nets.graph import Network, Node, Predictions
+    from edgevision.nets.graph import Logits, Network, Node
     from edgevision.nets.weights import Weights
 
 # Pixels 0..255 become -1..1, as MobileNet was trained.
@@ -28,19 +28,18 @@ def float_onnx(network: Network, weights: Weights, *, with_maps: bool = False) -
     Args:
         network: the network.
         weights: its weights, trained on RGB images of -1..1; checked.
-        with_maps: declare every layer's result as an output too, in the order of the nodes.
+        with_maps: declare all of `Network.tensors` as outputs too, in their order.
 
     Returns:
-        The file: uint8 [1, rows, columns, 3] BGR in, one float32 [1, a, width] table out for
-        every `Predictions`, then the maps float32 [1, channels, rows, columns].
+        The file: uint8 [1, rows, columns, 3] BGR in, a float32 array out for every `Output`,
+        then the maps float32 [1, channels, rows, columns].
     """
     writer = _FloatWriter(network, reading_bgr(network, weights))
     for node in network.nodes:
         writer.write(node)
     if with_maps:
-        for node in network.nodes:
-            if isinstance(node, Conv | Add):
-                writer.file.map_output(node.output, TensorProto.FLOAT)
+        for name, shape in network.tensors.items():
+            writer.file.map_output(name, shape, TensorProto.FLOAT)
     return writer.file.content()
 
 
@@ -55,10 +54,19 @@ class _FloatWriter:
         if isinstance(node, Conv):
             self._conv(node)
         elif isinstance(node, Add):
-            inputs = [self._tensors[node.branch], self._tensors[node.stream]]
-            self._tensors[node.name] = self.file.node("Add", inputs, node.name)
-        else:
+            self._plain("Add", node.name, node.branch, node.stream)
+        elif isinstance(node, GlobalPool):
+            self._plain("GlobalAveragePool", node.name, node.source)
+        elif isinstance(node, Gate):
+            self._plain("Mul", node.name, node.source, node.factors)
+        elif isinstance(node, Predictions):
             self._predictions(node)
+        else:
+            self._logits(node)
+
+    def _plain(self, operator: str, name: str, *sources: str) -> None:
+        inputs = [self._tensors[source] for source in sources]
+        self._tensors[name] = self.file.node(operator, inputs, name)
 
     def _image(self, name: str) -> str:
         file = self.file
@@ -77,14 +85,28 @@ class _FloatWriter:
             file.constant(f"{conv.name}.weight", weight),
             file.constant(f"{conv.name}.bias", bias),
         ]
-        clipped = conv.activation is Activation.RELU6
-        output = f"{conv.name}.linear" if clipped else conv.name
-        file.node("Conv", inputs, output, **conv_attributes(conv))
-        if clipped:
-            low = file.constant("relu6_low", np.float32(0))
-            high = file.constant("relu6_high", np.float32(6))
-            file.node("Clip", [output, low, high], conv.name)
+        file.node("Conv", inputs, conv.linear_name, **conv_attributes(conv))
+        self._activate(conv)
         self._tensors[conv.name] = conv.name
+
+    def _activate(self, conv: Conv) -> None:
+        file, linear = self.file, conv.linear_name
+        match conv.activation:
+            case Activation.LINEAR:
+                pass
+            case Activation.RELU:
+                file.node("Relu", [linear], conv.name)
+            case Activation.RELU6:
+                low = file.constant("relu6_low", np.float32(0))
+                high = file.constant("relu6_high", np.float32(6))
+                file.node("Clip", [linear, low, high], conv.name)
+            case Activation.SILU:
+                sigmoid = file.node("Sigmoid", [linear], f"{conv.name}.sigmoid")
+                file.node("Mul", [linear, sigmoid], conv.name)
+            case Activation.HARD_SWISH:
+                file.node("HardSwish", [linear], conv.name)
+            case Activation.SIGMOID:
+                file.node("Sigmoid", [linear], conv.name)
 
     def _predictions(self, table: Predictions) -> None:
         rows = [
@@ -93,6 +115,10 @@ class _FloatWriter:
         ]
         self.file.node("Concat", rows, table.name, axis=1)
         self.file.output(table)
+
+    def _logits(self, logits: Logits) -> None:
+        self.file.node("Flatten", [self._tensors[logits.source.name]], logits.name, axis=1)
+        self.file.output(logits)
 
 
 def conv_attributes(conv: Conv) -> dict[str, int | list[int]]:

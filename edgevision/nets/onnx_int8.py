@@ -2,8 +2,9 @@
 
 Between layers every tensor is uint8, r = s (q - z). Around each convolution and sum stand
 DequantizeLinear and QuantizeLinear (the QDQ form): ONNX Runtime fuses each such group into
-one integer kernel, and any other runtime can still follow the definition. ReLU6 needs no
-node: its range starts at z = 0 and ends at 6 or below, and QuantizeLinear saturates there.
+one integer kernel, and any other runtime can still follow the definition. ReLU and ReLU6 need
+no node: their range starts at z = 0, ReLU6's ends at 6 or below, and QuantizeLinear saturates
+there. The other activations read the convolution's own quantized result.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto
 
-from edgevision.nets.graph import Add, Conv
+from edgevision.nets.graph import Activation, Add, Conv, Gate, GlobalPool, Predictions
 from edgevision.nets.onnx_file import OnnxFile
 from edgevision.nets.onnx_float import PIXEL_SCALE, conv_attributes, write_rows
-from edgevision.nets.quantize import Affine, quantize_bias
+from edgevision.nets.quantize import SIGMOIDS, Affine, quantize_bias
 
 if TYPE_CHECKING:
-    from edgevision.nets.graph import Node, Predictions
+    from edgevision.nets.graph import Logits, Node
     from edgevision.nets.quantize import I8, I32
     from edgevision.nets.quantized import QuantizedNetwork
     from edgevision.records import F32
@@ -36,20 +37,18 @@ def int8_onnx(quantized: QuantizedNetwork, *, with_maps: bool = False) -> bytes:
 
     Args:
         quantized: the network.
-        with_maps: declare every layer's result as an output too, in the order of the nodes.
+        with_maps: declare all of `Network.tensors` as outputs too, in their order.
 
     Returns:
-        The file: uint8 [1, rows, columns, 3] BGR in, one float32 [1, a, width] table out for
-        every `Predictions`, then the maps uint8 [1, channels, rows, columns].
+        The file: uint8 [1, rows, columns, 3] BGR in, a float32 array out for every `Output`,
+        then the maps uint8 [1, channels, rows, columns].
     """
     writer = _Int8Writer(quantized)
-    nodes = quantized.network.nodes
-    for node in nodes:
+    for node in quantized.network.nodes:
         writer.write(node)
     if with_maps:
-        for node in nodes:
-            if isinstance(node, Conv | Add):
-                writer.file.map_output(node.output, TensorProto.UINT8)
+        for name, shape in quantized.network.tensors.items():
+            writer.file.map_output(name, shape, TensorProto.UINT8)
     return writer.file.content()
 
 
@@ -68,10 +67,20 @@ class _Int8Writer:
         if isinstance(node, Conv):
             self._conv(node)
         elif isinstance(node, Add):
-            inputs = [self._real(source, reader=node.name) for source in (node.branch, node.stream)]
-            self._store(node.name, self.file.node("Add", inputs, f"{node.name}.sum"))
-        else:
+            self._plain("Add", node.name, f"{node.name}.sum", node.branch, node.stream)
+        elif isinstance(node, GlobalPool):
+            self._plain("GlobalAveragePool", node.name, f"{node.name}.mean", node.source)
+        elif isinstance(node, Gate):
+            self._plain("Mul", node.name, f"{node.name}.product", node.source, node.factors)
+        elif isinstance(node, Predictions):
             self._predictions(node)
+        else:
+            self._logits(node)
+
+    def _plain(self, operator: str, name: str, real: str, *sources: str) -> None:
+        """Write one operator on real numbers, `real` the name of its result before rounding."""
+        inputs = [self._real(source, reader=name) for source in sources]
+        self._store(name, self.file.node(operator, inputs, real))
 
     def _conv(self, conv: Conv) -> None:
         weight = self._quantized.weights[conv.name]
@@ -85,7 +94,24 @@ class _Int8Writer:
             self._constant(f"{conv.name}.bias", quantize_bias(bias, bias_scale), bias_scale),
         ]
         total = self.file.node("Conv", inputs, f"{conv.name}.total", **conv_attributes(conv))
-        self._store(conv.name, total)
+        if conv.activation.is_clip:
+            self._store(conv.name, total)
+        else:
+            self._store(conv.linear_name, total)
+            self._activate(conv)
+
+    def _activate(self, conv: Conv) -> None:
+        linear, curved = conv.linear_name, f"{conv.name}.curved"
+        match conv.activation:
+            case Activation.SILU:
+                sigmoid = f"{conv.name}.sigmoid"
+                self._affine[sigmoid] = SIGMOIDS
+                self._plain("Sigmoid", sigmoid, f"{sigmoid}.curved", linear)
+                self._plain("Mul", conv.name, curved, linear, sigmoid)
+            case Activation.HARD_SWISH:
+                self._plain("HardSwish", conv.name, curved, linear)
+            case _:
+                self._plain("Sigmoid", conv.name, curved, linear)
 
     def _predictions(self, table: Predictions) -> None:
         rows = [
@@ -96,6 +122,12 @@ class _Int8Writer:
         inputs = [joined, *self._parameters(table.name)]
         self.file.node("DequantizeLinear", inputs, table.name)
         self.file.output(table)
+
+    def _logits(self, logits: Logits) -> None:
+        levels = self._tensors[logits.source.name]
+        row = self.file.node("Flatten", [levels], f"{logits.name}.levels", axis=1)
+        self.file.node("DequantizeLinear", [row, *self._parameters(logits.name)], logits.name)
+        self.file.output(logits)
 
     def _store(self, name: str, real: str) -> None:
         inputs = [real, *self._parameters(name)]

@@ -39,7 +39,7 @@ class CalibrationImage:
     sha256: str
     """Of the bytes of `image`."""
     image: U8
-    """uint8 [300, 300, 3], BGR, C-contiguous."""
+    """uint8 [side, side, 3], BGR, C-contiguous."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ _PACKAGES = (
 
 
 def calibration_frames(
-    cache: Path, on_progress: Callable[[int, int], None]
+    cache: Path, on_progress: Callable[[int, int], None], *, side: int = SIDE
 ) -> tuple[CalibrationImage, ...]:
     """Fetch the photographs, each package once, and return them at the model's input size.
 
@@ -176,6 +176,7 @@ def calibration_frames(
     Args:
         cache: folder for the packages, made where it is missing; about 80 MB.
         on_progress: called with (packages and photographs done, of how many).
+        side: of the model's input in pixels.
 
     Raises:
         SourceError: a package cannot be fetched, is not the pinned one or lacks a photograph.
@@ -191,33 +192,43 @@ def calibration_frames(
         on_progress(done, total)
         photographs = read_members(archive, package.members, max_bytes=MAX_PHOTOGRAPH_BYTES)
         for member, encoded in photographs.items():
-            frames.extend(_frames(package, member, encoded))
+            frames.extend(_frames(package, member, encoded, side))
             done += 1
             on_progress(done, total)
     return tuple(frames)
 
 
-def _frames(package: _Package, member: str, encoded: bytes) -> Iterator[CalibrationImage]:
+def _frames(
+    package: _Package, member: str, encoded: bytes, side: int
+) -> Iterator[CalibrationImage]:
     decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     if decoded is None:
         msg = f"{package.npm.spec}: {member} is not a JPEG picture"
         raise SourceError(msg)
     photograph = np.asarray(decoded, np.uint8)
     source = f"npm {package.npm.spec} {PurePosixPath(member).relative_to('package')}"
-    yield _frame(photograph, source, package.licence)
+    yield calibration_image(photograph, source, package.licence, side=side)
     height, width = photograph.shape[:2]
     if min(height, width) >= CLOSE_UP_FROM:
         x0, y0, x1, y1 = width // 4, height // 4, width * 3 // 4, height * 3 // 4
         cut = f"{source} ({x0}, {y0}, {x1}, {y1})"
-        yield _frame(photograph[y0:y1, x0:x1], cut, package.licence)
+        close_up = photograph[y0:y1, x0:x1]
+        yield calibration_image(close_up, cut, package.licence, side=side)
 
 
-def _frame(photograph: U8, source: str, licence: str) -> CalibrationImage:
-    """Squeeze a picture into the model's input, as the service does with a frame."""
-    while min(photograph.shape[:2]) >= 4 * SIDE:  # halving is a mean of 2x2: no aliasing
+def calibration_image(photograph: U8, source: str, licence: str, *, side: int) -> CalibrationImage:
+    """Squeeze a picture into the model's input, as the service does with a frame.
+
+    Args:
+        photograph: uint8 [rows, columns, 3], BGR.
+        source: where it comes from.
+        licence: under which it may be used.
+        side: of the model's input in pixels.
+    """
+    while min(photograph.shape[:2]) >= 4 * side:  # halving is a mean of 2x2: no aliasing
         height, width = photograph.shape[:2]
         photograph = _resized(photograph, width // 2, height // 2)
-    image = _resized(photograph, SIDE, SIDE)
+    image = _resized(photograph, side, side)
     return CalibrationImage(source, licence, hashlib.sha256(image.tobytes()).hexdigest(), image)
 
 

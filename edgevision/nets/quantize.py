@@ -54,6 +54,10 @@ class Affine:
     zero_point: int
 
 
+# A sigmoid lies between 0 and 1; the last of the 256 values is 255 / 256.
+SIGMOIDS = Affine(scale=1 / 256, zero_point=0)
+
+
 def affine(span: Range, *, scale: float | None = None) -> Affine:
     """Return the uint8 quantization that covers a range.
 

@@ -1,8 +1,12 @@
 """The SSD head (Liu et al. 2016, "SSD: Single Shot MultiBox Detector") and its anchors.
 
 Layer names: `extras.<i>.reduce` (1x1) and `extras.<i>.conv` (3x3, stride 2) with i from 0 to
-3; `head.<k>.box` and `head.<k>.class` on feature map k, 0 to 5; outputs `box_encodings`
+3; `head.<k>.box` and `head.<k>.class` (1x1) on feature map k, 0 to 5; outputs `box_encodings`
 [1, a, 4] as (ty, tx, th, tw) and `class_predictions` [1, a, classes] as logits.
+
+SSDLite (Sandler et al. 2018, section 6.2) is depthwise separable here too: the extra stages
+have `extras.<i>.depthwise` (3x3, stride 2) and `extras.<i>.pointwise` in place of `conv`, and
+before each predictor stands a depthwise 3x3, `head.<k>.<kind>.depthwise`.
 """
 
 from __future__ import annotations
@@ -11,8 +15,10 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from edgevision.card import AnchorMap, AnchorShape
+from edgevision.card import AnchorMap, AnchorShape, BoxCoder
+from edgevision.nets.blocks import depthwise_separable
 from edgevision.nets.graph import Activation
+from edgevision.nets.quantize import Range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +28,13 @@ if TYPE_CHECKING:
 
 BOX_OUTPUT = "box_encodings"
 CLASS_OUTPUT = "class_predictions"
+
+# What the box offsets were multiplied by in training: SSD's variances of 0.1 and 0.2.
+BOX_CODER = BoxCoder(centre_divisor=10.0, size_divisor=5.0)
+# What the integers of the outputs stand for. A size offset of 12 is a factor of e^2.4 = 11
+# either way; the head emits down to -80 where it means that there is nothing. Logits of -8
+# and 8 are scores of 0.0003 and 0.9997.
+OUTPUT_RANGES = {BOX_OUTPUT: Range(-12.0, 12.0), CLASS_OUTPUT: Range(-8.0, 8.0)}
 
 # Channels of the 3x3 convolutions behind the backbone; the 1x1 before each has half as many.
 EXTRA_CHANNELS = (512, 256, 256, 128)  # maps of 5, 3, 2 and 1 cells a side for an image of 300
@@ -44,18 +57,47 @@ class AnchorSettings:
     ratios: tuple[float, ...] = (1.0, 2.0, 1 / 2, 3.0, 1 / 3)
 
 
-def extra_stages(graph: GraphBuilder, source: FeatureMap) -> list[FeatureMap]:
+def append_ssd(
+    graph: GraphBuilder, last: FeatureMap, *, classes: int, lite: bool
+) -> tuple[AnchorMap, ...]:
+    """Append the whole head to a backbone and return the anchors of its outputs' rows.
+
+    The first map is the one that the backbone's last convolution of stride 2 reads: the last
+    at stride 16, in MobileNetV2 the expansion in block 13 (Sandler et al. 2018, section 6.2).
+
+    Args:
+        graph: holds the backbone and nothing else.
+        last: the backbone's last map.
+        classes: number of classes, the background included.
+        lite: depthwise separable convolutions in the head too.
+    """
+    maps = [graph.last_halved(), last, *extra_stages(graph, last, lite=lite)]
+    anchors = anchor_maps(maps, AnchorSettings())
+    predictors(graph, maps, anchors, classes=classes, lite=lite)
+    return anchors
+
+
+def extra_stages(graph: GraphBuilder, source: FeatureMap, *, lite: bool) -> list[FeatureMap]:
     """Append the stages behind the backbone and return their maps, largest first."""
     maps = []
     for index, channels in enumerate(EXTRA_CHANNELS):
-        reduced = graph.conv(f"extras.{index}.reduce", source, channels // 2, kernel=1)
-        source = graph.conv(f"extras.{index}.conv", reduced, channels, kernel=3, stride=2)
+        name = f"extras.{index}"
+        source = graph.conv(f"{name}.reduce", source, channels // 2, kernel=1)
+        if lite:
+            source = depthwise_separable(graph, name, source, channels, stride=2)
+        else:
+            source = graph.conv(f"{name}.conv", source, channels, kernel=3, stride=2)
         maps.append(source)
     return maps
 
 
 def predictors(
-    graph: GraphBuilder, maps: Sequence[FeatureMap], anchors: Sequence[AnchorMap], *, classes: int
+    graph: GraphBuilder,
+    maps: Sequence[FeatureMap],
+    anchors: Sequence[AnchorMap],
+    *,
+    classes: int,
+    lite: bool,
 ) -> None:
     """Append a box and a class convolution (1x1, linear) to every map, and the two outputs.
 
@@ -64,18 +106,23 @@ def predictors(
         maps: the feature maps, largest first.
         anchors: the anchors of each map.
         classes: number of classes, the background included.
+        lite: with a depthwise convolution before each.
     """
     boxes: list[FeatureMap] = []
     logits: list[FeatureMap] = []
     for index, (source, shapes) in enumerate(zip(maps, anchors, strict=True)):
         count = len(shapes.shapes)
         for kind, width, heads in (("box", 4, boxes), ("class", classes, logits)):
+            name, read = f"head.{index}.{kind}", source
+            if lite:
+                read = graph.depthwise(f"{name}.depthwise", source, kernel=3)
             head = graph.conv(
-                f"head.{index}.{kind}",
-                source,
+                name,
+                read,
                 count * width,
                 kernel=1,
                 activation=Activation.LINEAR,
+                batch_norm=False,
             )
             heads.append(head)
     graph.predictions(BOX_OUTPUT, boxes, width=4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -11,17 +11,19 @@ from edgevision.errors import ModelMismatchError
 from edgevision.records import F32
 
 if TYPE_CHECKING:
-    from edgevision.nets.graph import Conv, Network
+    from numpy.typing import NDArray
+
+    from edgevision.nets.graph import Conv, Network, Shape
 
 Weights: TypeAlias = Mapping[str, F32]
 
 
-def checked_weights(network: Network, weights: Weights) -> Weights:
+def checked_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> Weights:
     """Return the weights when they are exactly the network's.
 
     Raises:
-        ModelMismatchError: names or shapes differ, or a value is not finite; the message
-            has a line for every fault.
+        ModelMismatchError: names, types or shapes differ, or a value is not finite; the
+            message has a line for every fault.
     """
     shapes = network.weight_shapes
     faults = [
@@ -32,16 +34,23 @@ def checked_weights(network: Network, weights: Weights) -> Weights:
         for name in weights.keys() - shapes.keys()
     ]
     for name in shapes.keys() & weights.keys():
-        array = weights[name]
-        if array.shape != shapes[name]:
-            faults.append(f"{name}: expected {list(shapes[name])}, got {list(array.shape)}")
-        elif not np.isfinite(array).all():
-            faults.append(f"{name}: expected finite numbers, got NaN or infinity")
+        faults += _faults(name, weights[name], shapes[name])
     if faults:
         raise ModelMismatchError(
             "\n".join([f"weights do not fit {network.name}:", *sorted(faults)])
         )
-    return {name: weights[name].astype(np.float32) for name in shapes}
+    return {name: weights[name] for name in shapes}
+
+
+def _faults(name: str, array: NDArray[Any], shape: Shape) -> list[str]:
+    faults = []
+    if array.shape != shape:
+        faults.append(f"{name}: expected {list(shape)}, got {list(array.shape)}")
+    if array.dtype != np.float32:
+        faults.append(f"{name}: expected float32, got {array.dtype}")
+    elif not np.isfinite(array).all():
+        faults.append(f"{name}: expected finite numbers, got NaN or infinity")
+    return faults
 
 
 def layer_weights(weights: Weights, conv: Conv) -> tuple[F32, F32]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from edgevision.card import Model
     from edgevision.config import CameraConfig, Config
     from edgevision.inference.backend import Backend
-    from edgevision.inference.onnxruntime import OnnxRuntimeBackend
     from edgevision.messaging.client import Message
     from edgevision.records import U8, Frame, FrameResult
     from edgevision.service.pipeline import PreparedFrame
@@ -188,7 +187,7 @@ class WholePath:
 
 
 def compare(
-    first: OnnxRuntimeBackend, second: OnnxRuntimeBackend, inputs: list[U8], frames: int
+    first: Backend, second: Backend, inputs: list[U8], frames: int
 ) -> tuple[Throughput, Throughput]:
     """Run two engines in alternating rounds on the same input."""
     results = Throughput(), Throughput()

@@ -61,6 +61,16 @@ def test_the_recording_gives_the_objects_that_are_in_it(
     assert {"Cat", "Person", "Coffee cup"} <= set(labels)
 
 
+def test_a_daemon_on_numpy_says_so_in_its_status_and_in_every_message(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    with running(tmp_path, settings(mosquitto.port, backend="numpy")) as daemon:
+        messages = listener.wait_for("yard/detections", 3)
+        assert daemon.terminate() == 0
+    assert {message["backend"] for message in messages} == {"numpy"}
+    assert listener.json("porch/status")[0]["backend"] == "numpy"
+
+
 def test_frames_skipped_or_not_all_are_accounted_for(
     mosquitto: Mosquitto, listener: Listener, tmp_path: Path
 ) -> None:

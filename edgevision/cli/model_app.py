@@ -1,0 +1,143 @@
+"""`edgevision model …`: each command imports what it runs, so `--help` answers at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edgevision.config import DEFAULT_MODEL, bundled
+
+model_app = typer.Typer(help="Build models and look at them.", no_args_is_help=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+NameArgument = Annotated[str, typer.Argument(help="One of `edgevision model list`.")]
+WidthOption = Annotated[float, typer.Option(help="Multiplies the channels.")]
+SizeOption = Annotated[
+    int | None, typer.Option(help="Side of the image in pixels; default: the network's own.")
+]
+HeadOption = Annotated[
+    Literal["classifier", "ssd", "ssdlite"], typer.Option(help="What reads the last maps.")
+]
+ClassesOption = Annotated[
+    int | None,
+    typer.Option(help="Classes, without background; default: as many as labels, 1000, SSD 80."),
+]
+CacheOption = Annotated[Path, typer.Option(help="Folder for what is downloaded.")]
+
+
+@model_app.command("info")
+def model_info(
+    folder: Annotated[Path | None, typer.Argument(help="Model folder; default: bundled.")] = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a model's card after checking every file's hash."""
+    from edgevision.cli.model import info
+
+    info(folder or bundled(DEFAULT_MODEL), as_json=as_json)
+
+
+@model_app.command("list")
+def model_list(*, as_json: JsonOption = False) -> None:
+    """List the architectures with parameters, multiply-adds and where these are spent."""
+    from edgevision.cli.nets import list_architectures
+
+    list_architectures(as_json=as_json)
+
+
+@model_app.command("cost")
+def model_cost(
+    name: NameArgument,
+    width: WidthOption = 1.0,
+    size: SizeOption = None,
+    head: HeadOption = "classifier",
+    classes: ClassesOption = None,
+    *,
+    full_conv: Annotated[
+        bool, typer.Option("--full-conv", help="The twin of standard convolutions.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what every layer costs, and what standard convolutions would cost there."""
+    from edgevision.cli.nets import Chosen, print_cost
+
+    print_cost(Chosen(name, width, size, head, classes), full_conv=full_conv, as_json=as_json)
+
+
+@model_app.command("names")
+def model_names(
+    name: NameArgument,
+    width: WidthOption = 1.0,
+    size: SizeOption = None,
+    head: HeadOption = "classifier",
+    classes: ClassesOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the names and shapes of the weights that `model build --weights` takes."""
+    from edgevision.cli.nets import Chosen, print_names
+
+    print_names(Chosen(name, width, size, head, classes), as_json=as_json)
+
+
+@model_app.command("export")
+def model_export(
+    file: Annotated[Path, typer.Argument(help="The .npz file to write.")],
+    cache: CacheOption = Path(".cache"),
+) -> None:
+    """Write the default model's published weights as `model build --weights` takes them."""
+    from edgevision.cli.nets import export_weights
+
+    export_weights(file, cache=cache)
+
+
+@model_app.command("build")
+def model_build(
+    name: Annotated[
+        str, typer.Argument(help="ssd_mobilenet_v2_oid, or one of `edgevision model list`.")
+    ],
+    *,
+    width: WidthOption = 1.0,
+    size: SizeOption = None,
+    head: HeadOption = "classifier",
+    classes: ClassesOption = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Trained weights, .npz; `model names` lists them.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random weights in their place.")] = None,
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(help="Picture or folder of pictures for --int8; default: fetched ones."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Names of the classes, one a line, no background.")
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(help="SPDX identifier of the weights' licence.")
+    ] = "LicenseRef-unstated",
+    out: Annotated[Path, typer.Option(help="Folder that the model's folder is made in.")] = Path(
+        "models"
+    ),
+    cache: CacheOption = Path(".cache"),
+    evaluate: Annotated[
+        Path | None, typer.Option(help="Folder with video.avi and gt.txt (MOTChallenge).")
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantize.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the default model from published weights, or any network from your own.
+
+    Needs the extra `build`; the default model and `--int8` without `--calibrate` need npm.
+    """
+    from edgevision.cli.model import build_default
+    from edgevision.cli.nets import Chosen, OwnWeights, build_own_model
+
+    chosen = Chosen(name, width, size, head, classes)
+    own = OwnWeights(weights, seed, labels, licence, int8, tuple(calibrate or ()))
+    if name == "ssd_mobilenet_v2_oid":
+        own.refuse_for_default(chosen)
+        build_default(folder=out / name, cache=cache, evaluate=evaluate, as_json=as_json)
+    else:
+        build_own_model(chosen, own, out / name, cache=cache, evaluate=evaluate, as_json=as_json)
