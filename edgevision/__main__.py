@@ -1,5 +1,18 @@
-"""`python -m edgevision`."""
+"""The entry: `edgevision` and `python -m edgevision`."""
 
-from edgevision.cli.main import main
+import sys
+from typing import NoReturn
 
-main()
+
+def main() -> NoReturn:
+    """Run the command line; Ctrl-C is no fault, also while the modules are still loading."""
+    try:
+        from edgevision.cli.main import main as command_line  # noqa: PLC0415
+
+        command_line()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
