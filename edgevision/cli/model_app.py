@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from edgevision.config import DEFAULT_MODEL, bundled
+from edgevision.inference.blas import limit_blas
 
 model_app = typer.Typer(help="Build models and look at them.", no_args_is_help=True)
 
@@ -64,6 +66,28 @@ def model_cost(
     from edgevision.cli.nets import Chosen, print_cost
 
     print_cost(Chosen(name, width, size, head, classes), full_conv=full_conv, as_json=as_json)
+
+
+@model_app.command("separable")
+def model_separable(
+    *,
+    channels: Annotated[int, typer.Option(help="Of the map read and of the map computed.")] = 64,
+    size: Annotated[int, typer.Option(help="Rows and columns of both.")] = 56,
+    kernel: Annotated[int, typer.Option(help="Side of the kernel.")] = 3,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw 16 to 256 channels too: the .png file to write.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a standard convolution against a depthwise separable one, one thread.
+
+    Needs the extra `build`.
+    """
+    limit_blas(1, os.environ, force=True)
+
+    from edgevision.cli.separable import compare_forms
+
+    compare_forms(channels, size, kernel, plot=plot, as_json=as_json)
 
 
 @model_app.command("names")

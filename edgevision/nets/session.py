@@ -1,4 +1,4 @@
-"""Running a graph in memory with ONNX Runtime, for calibration."""
+"""Running a graph in memory with ONNX Runtime, for calibration and measurements."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 class GraphSession:
     """A graph with one image as its input."""
 
-    def __init__(self, content: bytes, outputs: Sequence[str]) -> None:
+    def __init__(self, content: bytes, outputs: Sequence[str], *, threads: int = 0) -> None:
         """Load the graph.
 
         Args:
             content: the ONNX file.
             outputs: names of the outputs to compute.
+            threads: that compute; 0: one a core.
         """
         options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
         options.log_severity_level = 4
         # Threads that wait without sleeping slow each other down where cores are few.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
