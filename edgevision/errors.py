@@ -84,5 +84,5 @@ class MissingExtraError(EdgevisionError):
         """Name the command, the extra that it needs and the package that was not found."""
         super().__init__(
             f"{command} needs the package {missing}, which is not installed: "
-            f'pip install "edgevision[{extra}]"'
+            f'in the checkout: pip install ".[{extra}]"'
         )

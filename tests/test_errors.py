@@ -40,5 +40,5 @@ def test_missing_extra_says_what_to_install() -> None:
     error = MissingExtraError(command="edgevision demo", extra="demo", missing="iotcore")
     assert str(error) == (
         "edgevision demo needs the package iotcore, which is not installed: "
-        'pip install "edgevision[demo]"'
+        'in the checkout: pip install ".[demo]"'
     )

@@ -16,5 +16,5 @@ def test_building_without_its_extra_names_the_package_and_the_extra(
         if name.split(".")[0] == package or name.startswith("edgevision.nets"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtraError, match=rf'{package}.*pip install "edgevision\[build\]"'):
+    with pytest.raises(MissingExtraError, match=rf'{package}.*pip install "\.\[build\]"'):
         importlib.import_module("edgevision.nets.build")
