@@ -9,17 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from edgevision.config import (
-    DATA_FOLDER,
-    CameraConfig,
-    Config,
-    DetectionConfig,
-    MqttConfig,
-    RuntimeConfig,
-    TlsConfig,
-    bundled,
-    default_device,
-)
+from edgevision.cameraconfig import CameraConfig, DetectionConfig
+from edgevision.config import DATA_FOLDER, Config, RuntimeConfig, bundled, default_device
+from edgevision.mqttconfig import MqttConfig, TlsConfig
 
 CAMERA = {"source": "0"}
 

@@ -10,9 +10,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.config import CameraConfig, Config, MqttConfig, TlsConfig
+from edgevision.cameraconfig import CameraConfig
+from edgevision.config import Config
 from edgevision.configfile import MAX_FILE_BYTES, load_config
 from edgevision.errors import ConfigError
+from edgevision.mqttconfig import MqttConfig, TlsConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

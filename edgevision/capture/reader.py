@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from edgevision.cameraconfig import CameraConfig
     from edgevision.capture.source import FrameSource
     from edgevision.clock import Clock
-    from edgevision.config import CameraConfig
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from edgevision.capture.images import ImageFolder
 from edgevision.capture.video import Device, Recording, Stream
 
 if TYPE_CHECKING:
-    from edgevision.config import CameraConfig
+    from edgevision.cameraconfig import CameraConfig
     from edgevision.records import U8
 
 

@@ -14,7 +14,7 @@ from edgevision.address import redact_url
 from edgevision.errors import BadFrameError, SourceError
 
 if TYPE_CHECKING:
-    from edgevision.config import CameraConfig
+    from edgevision.cameraconfig import CameraConfig
     from edgevision.records import U8
 
 STREAM_TIMEOUT_MS = 5000

@@ -16,14 +16,16 @@ import psutil
 from rich.table import Table
 
 from edgevision import __version__
+from edgevision.cameraconfig import CameraConfig
 from edgevision.card import load_model
 from edgevision.cli.broker import DaemonProcess, loopback_broker
 from edgevision.cli.console import out, print_json, progress_bar
-from edgevision.config import DEMO_RECORDING, CameraConfig, Config, MqttConfig, RuntimeConfig
+from edgevision.config import DEMO_RECORDING, Config, RuntimeConfig
 from edgevision.errors import BackendError, SourceError, UsageError
 from edgevision.inference.backend import open_backend
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
 from edgevision.messaging.client import MqttClient
+from edgevision.mqttconfig import MqttConfig
 from edgevision.service.bench import ROUNDS, WholePath, compare, prepared_inputs, run_rate
 
 if TYPE_CHECKING:

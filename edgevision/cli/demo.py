@@ -14,14 +14,16 @@ from pydantic import ValidationError
 from rich.live import Live
 from rich.table import Table
 
+from edgevision.cameraconfig import CameraConfig
 from edgevision.capture.reader import END_OF_RECORDING, STARTING, STOPPED
 from edgevision.cli.broker import DaemonProcess, loopback_broker
 from edgevision.cli.console import err, out, print_json, print_lines
 from edgevision.cli.view import View
-from edgevision.config import DEMO_RECORDING, CameraConfig, MqttConfig
+from edgevision.config import DEMO_RECORDING
 from edgevision.errors import BackendError, SourceError, UsageError
 from edgevision.messaging.client import MqttClient
 from edgevision.messaging.topics import Topics
+from edgevision.mqttconfig import MqttConfig
 
 if TYPE_CHECKING:
     from edgevision.cli.view import Seen

@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from edgevision import __version__
+from edgevision.cameraconfig import CameraConfig
 from edgevision.cli.model_app import JsonOption, model_app
-from edgevision.config import CameraConfig, Config
+from edgevision.config import Config
 from edgevision.configfile import load_config, with_places
 from edgevision.errors import ConfigError, EdgevisionError, SourceError, UsageError
 from edgevision.inference.blas import limit_blas

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
+from edgevision.cameraconfig import CameraConfig
 from edgevision.capture.images import read_image
 from edgevision.cli.console import err, print_json, progress_bar
-from edgevision.config import CameraConfig
 from edgevision.detection.draw import draw
 from edgevision.errors import BadFrameError, BrokerError, OutputError
 from edgevision.messaging.client import MqttClient

@@ -14,8 +14,8 @@ from edgevision.errors import ConfigError, ModelMismatchError
 from edgevision.records import Detections
 
 if TYPE_CHECKING:
+    from edgevision.cameraconfig import DetectionConfig
     from edgevision.card import Model
-    from edgevision.config import DetectionConfig
     from edgevision.records import F32, RawOutputs
 
 # Boxes that enter NMS. An SSD head repeats an object a few dozen times; more survivors than

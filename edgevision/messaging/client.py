@@ -22,7 +22,7 @@ from edgevision.messaging.connection import VERSIONS, Connection, Endpoint, Mess
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgevision.config import MqttConfig, TlsConfig
+    from edgevision.mqttconfig import MqttConfig, TlsConfig
 
 __all__ = ["Message", "MqttClient"]
 

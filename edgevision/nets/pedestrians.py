@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edgevision.config import DetectionConfig, RuntimeConfig
+from edgevision.cameraconfig import DetectionConfig
+from edgevision.config import RuntimeConfig
 from edgevision.detection.detector import Detector
 from edgevision.errors import SourceError
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend

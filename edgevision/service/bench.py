@@ -20,8 +20,9 @@ from edgevision.service.writer import MessageWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edgevision.cameraconfig import CameraConfig
     from edgevision.card import Model
-    from edgevision.config import CameraConfig, Config
+    from edgevision.config import Config
     from edgevision.inference.backend import Backend
     from edgevision.messaging.client import Message
     from edgevision.records import U8, Frame, FrameResult

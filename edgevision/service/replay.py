@@ -19,7 +19,8 @@ from edgevision.service.writer import MessageWriter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edgevision.config import CameraConfig, Config
+    from edgevision.cameraconfig import CameraConfig
+    from edgevision.config import Config
     from edgevision.records import U8, FrameResult
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

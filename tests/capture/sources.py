@@ -14,7 +14,7 @@ from edgevision.errors import BadFrameError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgevision.config import CameraConfig
+    from edgevision.cameraconfig import CameraConfig
     from edgevision.records import U8
 
 

@@ -13,6 +13,7 @@ import pytest
 from capture.cameras import Behaviour, MjpegCamera
 from capture.sources import BAD, Openings, ScriptedSource, picture, wait_until
 
+from edgevision.cameraconfig import CameraConfig
 from edgevision.capture.reader import (
     END_OF_RECORDING,
     MAX_BAD_FRAMES,
@@ -21,7 +22,6 @@ from edgevision.capture.reader import (
     CameraReader,
 )
 from edgevision.clock import ManualClock, SystemClock
-from edgevision.config import CameraConfig
 from edgevision.errors import SourceError
 
 if TYPE_CHECKING:

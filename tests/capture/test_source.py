@@ -8,10 +8,10 @@ import pytest
 from capture.cameras import Behaviour, MjpegCamera
 from capture.sources import BAD, ScriptedSource, picture
 
+from edgevision.cameraconfig import CameraConfig
 from edgevision.capture.images import ImageFolder
 from edgevision.capture.source import Rotated, open_source
 from edgevision.capture.video import Recording, Stream
-from edgevision.config import CameraConfig
 from edgevision.errors import BadFrameError, SourceError
 
 if TYPE_CHECKING:

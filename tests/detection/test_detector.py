@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgevision.config import DetectionConfig
+from edgevision.cameraconfig import DetectionConfig
 from edgevision.detection.anchors import make_anchors
 from edgevision.detection.boxes import decode_boxes
 from edgevision.detection.detector import MAX_CANDIDATES, Detector

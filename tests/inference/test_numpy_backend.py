@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edgevision.cameraconfig import DetectionConfig
 from edgevision.card import Model, load_model
-from edgevision.config import DEMO_RECORDING, Config, DetectionConfig, RuntimeConfig
+from edgevision.config import DEMO_RECORDING, Config, RuntimeConfig
 from edgevision.detection.detector import Detector
 from edgevision.errors import BackendError, ModelError, ModelMismatchError
 from edgevision.inference import onnxruntime

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Self
 import pytest
 from brokers import Listener, Mosquitto, free_port, wait_until
 
-from edgevision.config import MqttConfig
 from edgevision.errors import BrokerError, BrokerRefusedError, ConfigError
 from edgevision.messaging.client import Message, MqttClient
 from edgevision.messaging.connection import MAX_UNWRITTEN
+from edgevision.mqttconfig import MqttConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from edgevision.config import CameraConfig, Config, bundled
+from edgevision.cameraconfig import CameraConfig
+from edgevision.config import Config, bundled
 from edgevision.service.replay import Replay
 
 MODEL = bundled("models/ssd_mobilenet_v2_oid")
