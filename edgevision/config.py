@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from edgevision.address import SourceKind
 from edgevision.cameraconfig import CameraConfig, DetectionConfig
-from edgevision.configtypes import Name, Section, may_be_empty, resolve
+from edgevision.configtypes import FilePath, Name, Section, may_be_empty, resolve
 from edgevision.mqttconfig import MqttConfig
 
 DATA_FOLDER = Path(__file__).parent / "data"
@@ -72,10 +72,34 @@ class MetricsConfig(Section):
     """Rates are measured over this long: a camera without frames for it reads 0.0 fps."""
 
 
+class OutboxConfig(Section):
+    """What waits for the broker; above any of these bounds the oldest messages are dropped."""
+
+    max_rows: Annotated[int, Field(strict=True, ge=100, le=1_000_000)] = 10_000
+    """How many messages."""
+    max_bytes: Annotated[int, Field(strict=True, ge=1 << 20, le=1 << 30)] = 16 << 20
+    """Bytes of their topics and payloads."""
+    max_age_s: Annotated[float, Field(strict=True, ge=60, le=366 * 86400)] = 7 * 86400.0
+    """How long a message may wait, in seconds during which the service runs."""
+
+
 def default_device() -> str:
     """Return the host name as a topic level: lower case, other characters as hyphens."""
     name = re.sub(r"[^a-z0-9_-]+", "-", socket.gethostname().partition(".")[0].lower())
     return name.strip("-_")[:64] or "edgevision"
+
+
+def default_state_folder(device: str) -> Path:
+    """Return systemd's StateDirectory=, else a folder in the user's state folder.
+
+    XDG Base Directory Specification, version 0.8, for $XDG_STATE_HOME.
+    """
+    of_service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if of_service:
+        return Path(of_service)
+    of_user = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(of_user) if os.path.isabs(of_user) else Path(os.path.expanduser("~/.local/state"))  # noqa: PTH111, PTH117 - Path's raise without a home folder
+    return base / "edgevision" / device
 
 
 class Config(Section):
@@ -87,12 +111,16 @@ class Config(Section):
     """Folder with a card.json."""
     backend: Literal["auto", "onnxruntime", "numpy"] = "auto"
     """Inference engine; auto: onnxruntime where it is installed, else numpy."""
+    state_folder: FilePath | None = None
+    """Folder for what must survive a restart; default: $STATE_DIRECTORY, which systemd sets, else
+    ~/.local/state/edgevision/<device>."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged; state changes are info, single frames debug."""
     runtime: Annotated[RuntimeConfig, may_be_empty(RuntimeConfig)] = RuntimeConfig()
     detection: Annotated[DetectionConfig, may_be_empty(DetectionConfig)] = DetectionConfig()
     mqtt: Annotated[MqttConfig, may_be_empty(MqttConfig)] = MqttConfig()
     metrics: Annotated[MetricsConfig, may_be_empty(MetricsConfig)] = MetricsConfig()
+    outbox: Annotated[OutboxConfig, may_be_empty(OutboxConfig)] = OutboxConfig()
     cameras: Annotated[
         dict[Name, CameraConfig],
         Field(min_length=1, max_length=64, json_schema_extra={"additionalProperties": False}),
@@ -118,6 +146,11 @@ class Config(Section):
     def prefix(self) -> str:
         """Return the first part of every topic."""
         return self.mqtt.prefix or f"edgevision/{self.device}"
+
+    @property
+    def state_path(self) -> Path:
+        """Return `state_folder`, or its default for this process."""
+        return self.state_folder or default_state_folder(self.device)
 
     def detection_of(self, camera: str) -> DetectionConfig:
         """Return the general detection settings with one camera's own laid over them."""

@@ -34,6 +34,7 @@ def settings(port: int, cameras: dict[str, Any] | None = None, **more: Any) -> d
 class RunningDaemon:
     def __init__(self, folder: Path, config: dict[str, Any], **environment: str) -> None:
         path = folder / "config.yaml"
+        config = {"state_folder": str(folder / "state"), **config}
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         self._log = folder / "daemon.log"
         with self._log.open("wb") as log:

@@ -80,6 +80,7 @@ class DaemonProcess:
         The environment's settings are kept from it: they are meant for the real service.
         """
         path = folder / "config.yaml"
+        config = {**config, "state_folder": str(folder / "state")}
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         self._log = folder / "daemon.log"
         environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGEVISION_")}

@@ -14,6 +14,7 @@ from rich.text import Text
 from edgevision.clock import Percentiles, percentiles
 from edgevision.messaging.payloads import (
     BoardMetricsMessage,
+    CameraEventMessage,
     CameraMetricsMessage,
     CameraStatusMessage,
     DetectionsMessage,
@@ -93,14 +94,12 @@ class View:
             return self._detections(DetectionsMessage.model_validate_json(payload))
         if topic == self._topics.status:
             return self._service(StatusMessage.model_validate_json(payload))
-        if topic == self._topics.metrics:
-            BoardMetricsMessage.model_validate_json(payload)
-            self.seen.messages["metrics"] += 1
-            return []
         if level == "status":
             return self._camera(CameraStatusMessage.model_validate_json(payload))
         if level == "metrics":
-            return self._camera_metrics(CameraMetricsMessage.model_validate_json(payload))
+            return self._metrics(topic, payload)
+        if level == "events":
+            return self._event(CameraEventMessage.model_validate_json(payload))
         self.seen.messages["other"] += 1
         return [f"{topic}: {len(payload)} bytes"]
 
@@ -121,8 +120,17 @@ class View:
         self._rows.extend(rows)
         return ["  ".join(row) for row in rows]
 
-    def _camera_metrics(self, message: CameraMetricsMessage) -> list[str]:
+    def _event(self, message: CameraEventMessage) -> list[str]:
+        self.seen.messages["events"] += 1
+        before = message.previous_status or "new"
+        return [f"{message.camera}: event: {before} to {message.status}: {message.reason}"]
+
+    def _metrics(self, topic: str, payload: bytes) -> list[str]:
         self.seen.messages["metrics"] += 1
+        if topic == self._topics.metrics:
+            BoardMetricsMessage.model_validate_json(payload)
+            return []
+        message = CameraMetricsMessage.model_validate_json(payload)
         self.seen.metrics[message.camera] = message
         line = (
             f"{message.camera}: {message.capture_fps:.1f} fps captured, "

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevision.errors import BrokerError, BrokerRefusedError, ConfigError
-from edgevision.messaging.connection import VERSIONS, Connection, Endpoint, Message
+from edgevision.messaging.connection import VERSIONS, Connection, Endpoint
+from edgevision.messaging.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +48,7 @@ class MqttClient:
         on_connected: Callable[[], None] = lambda: None,
         subscribe: Sequence[str] = (),
         on_message: Callable[[str, bytes], None] = lambda _topic, _payload: None,
+        on_news: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; `start` connects.
 
@@ -57,6 +59,7 @@ class MqttClient:
             on_connected: called on the network thread each time the broker has accepted.
             subscribe: topic filters, subscribed to on each connection.
             on_message: called on the network thread with topic and payload.
+            on_news: called on the network thread when `connection` is another one or has answers.
 
         Raises:
             ConfigError: a certificate or the password file cannot be read.
@@ -79,6 +82,7 @@ class MqttClient:
         self._on_connected = on_connected
         self._subscribe = tuple(subscribe)
         self._on_message = on_message
+        self._on_news = on_news
         self._attempt: Connection | None = None
         self._open: Connection | None = None
         self._connections = 0
@@ -103,10 +107,9 @@ class MqttClient:
         return max(0, self._connections - 1)
 
     @property
-    def unacknowledged(self) -> int:
-        """Return how many QoS 1 messages of this connection still lack their PUBACK."""
-        connection = self._open
-        return connection.unacknowledged if connection else 0
+    def connection(self) -> Connection | None:
+        """Return the present connection, once the broker has accepted it; each is a new object."""
+        return self._open
 
     def start(self) -> None:
         """Begin to connect; returns at once, also while the broker is down."""
@@ -145,11 +148,13 @@ class MqttClient:
                 self._versions[0],
                 on_open=self._opened,
                 on_message=self._on_message,
+                on_answer=self._on_news,
             )
             began_s = time.monotonic()
             ending = self._attempt.hold()
             steady = ending.opened and time.monotonic() - began_s >= STEADY_S
             self._open = None
+            self._on_news()
             if self._stopping.is_set():
                 return
             if steady or str(ending.fault) != str(self._fault):
@@ -171,6 +176,7 @@ class MqttClient:
         log.info("MQTT: connected to %s, version %s", self.address, self._versions[0])
         for topic_filter in self._subscribe:
             connection.subscribe(topic_filter)
+        self._on_news()
         self._on_connected()
         self._settled.set()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -19,9 +20,15 @@ from edgevision.errors import BrokerError, BrokerRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from paho.mqtt.properties import Properties
+
+    from edgevision.messaging.message import Message
+
 # Telemetry that paho has queued but not yet written to the socket. A broker that stalls
 # would otherwise fill the memory with detections nobody can use any more.
 MAX_UNWRITTEN = 16
+# Messages of the outbox on their way at once; what a broken connection repeats at most.
+WINDOW = 20
 
 VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
@@ -35,16 +42,6 @@ TAKEN_OVER = (
 )
 _TAKEN_OVER = ReasonCode(PacketTypes.DISCONNECT, "Session taken over").value
 _UNSUPPORTED_VERSION = ReasonCode(PacketTypes.CONNACK, "Unsupported protocol version").value
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A topic and its payload, with how it is to be delivered."""
-
-    topic: str
-    payload: bytes
-    qos: int = 0
-    retain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +79,26 @@ class Ending:
     other_version: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A broker's PUBACK.
+
+    Attributes:
+        row: which message of the outbox.
+        code: MQTT 5 reason code (3.4.2.1), 0x80 and above is a refusal; 3.1.1 has none: 0.
+        words: the code's name.
+    """
+
+    row: int
+    code: int
+    words: str
+
+    @property
+    def refused(self) -> bool:
+        """Return whether the broker did not take the message."""
+        return self.code >= 0x80
+
+
 class Connection:
     """A paho client for a single connection. It counts only once the CONNACK says success."""
 
@@ -92,8 +109,9 @@ class Connection:
         *,
         on_open: Callable[[Connection], None],
         on_message: Callable[[str, bytes], None],
+        on_answer: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare; `hold` connects. Both callbacks run on the network thread."""
+        """Prepare; `hold` connects. The callbacks run on the network thread."""
         self._endpoint = endpoint
         self._on_open = on_open
         self._lock = threading.Lock()
@@ -102,14 +120,24 @@ class Connection:
         self._opened = False
         self._refusal: ReasonCode | None = None
         self._why = "connection ended"
+        self._given_up = ""
         self._unwritten: deque[paho.MQTTMessageInfo] = deque()
         self._unacknowledged: list[paho.MQTTMessageInfo] = []
+        self._receive_maximum = 65535
+        self._max_packet_bytes: int | None = None
+        # Written by the outbox's thread; the network thread only appends answers, without a lock
+        # of ours: paho holds one of its own then, which publishing waits for.
+        self._expected = 0
+        self._rows: dict[int, int] = {}
+        self._answers: deque[tuple[int, ReasonCode]] = deque()
+        self._on_answer = on_answer
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=endpoint.client_id,
             protocol=VERSIONS[version],
             reconnect_on_failure=False,
         )
+        client.max_inflight_messages_set(0)  # no queue inside paho: the window is kept here
         client.connect_timeout = endpoint.connect_timeout_s
         if endpoint.username is not None:
             client.username_pw_set(endpoint.username, endpoint.password)
@@ -120,6 +148,7 @@ class Connection:
             client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
         client.on_message = lambda _client, _data, message: on_message(
             message.topic, bytes(message.payload)
         )
@@ -148,6 +177,7 @@ class Connection:
             self._client.loop_stop()
             # They refer back to this object; without them it goes at once, socket and all.
             self._client.on_connect = self._client.on_disconnect = self._client.on_message = None
+            self._client.on_publish = None
         if self._refusal is not None:
             return self._refused(self._refusal)
         # A broker that only knows the other version may also just hang up.
@@ -156,33 +186,85 @@ class Connection:
         return Ending(fault, opened=self._opened, other_version=not self._opened)
 
     @property
-    def unacknowledged(self) -> int:
-        """Return how many QoS 1 messages still lack their PUBACK."""
-        with self._lock:
-            self._unacknowledged = [i for i in self._unacknowledged if not i.is_published()]
-            return len(self._unacknowledged)
+    def window(self) -> int:
+        """Return how many messages of the outbox may be on their way at once.
+
+        One less than the broker's Receive Maximum (MQTT 5, 3.3.4), for what is sent besides.
+        """
+        return max(1, min(WINDOW, self._receive_maximum - 1))
+
+    @property
+    def max_packet_bytes(self) -> int | None:
+        """Return the largest packet that the broker takes (MQTT 5, 3.2.2.3.6); None: not said."""
+        return self._max_packet_bytes
 
     def subscribe(self, topic_filter: str) -> None:
         """Ask for messages, at most at QoS 1."""
         self._client.subscribe(topic_filter, qos=1)
 
     def send(self, message: Message) -> bool:
-        """Hand a message over.
+        """Hand a message over that does not go through the outbox.
 
         Returns:
-            False when it was not taken: the connection is gone, or it is telemetry (QoS 0)
-            and too much of that is still unwritten.
+            False when it was not taken: the connection is gone, the broker takes no packet of
+            this size, it is telemetry (QoS 0) and too much of that is still unwritten, or it is
+            of QoS 1 and the broker must first acknowledge others.
         """
         with self._lock:
             while self._unwritten and self._unwritten[0].is_published():
                 self._unwritten.popleft()
             if message.qos == 0 and len(self._unwritten) >= MAX_UNWRITTEN:
                 return False
+            self._unacknowledged = [i for i in self._unacknowledged if not i.is_published()]
+            on_their_way = len(self._unacknowledged) + self._expected
+            if message.qos and on_their_way >= self._receive_maximum:
+                return False
+            if not self.takes(message):
+                return False
             info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
             if info.rc != paho.MQTT_ERR_SUCCESS:
                 return False
             (self._unacknowledged if message.qos else self._unwritten).append(info)
             return True
+
+    def takes(self, message: Message) -> bool:
+        """Return whether the broker takes a packet of this size."""
+        return self._max_packet_bytes is None or message.packet_bytes <= self._max_packet_bytes
+
+    # For the outbox's thread alone.
+
+    def publish(self, row: int, message: Message) -> bool:
+        """Hand a message of the outbox over; its answer is found in `answers`.
+
+        Returns:
+            False when the connection is gone.
+        """
+        self._expected += 1
+        info = self._client.publish(message.topic, message.payload, 1, message.retain)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            self._expected -= 1
+            return False
+        self._rows[info.mid] = row
+        return True
+
+    def answers(self) -> list[Answer]:
+        """Return what the broker has answered to `publish` since the last call."""
+        found = []
+        while self._answers:
+            mid, code = self._answers.popleft()
+            row = self._rows.pop(mid, None)
+            if row is not None:
+                self._expected -= 1
+                found.append(Answer(row, code.value, str(code)))
+        return found
+
+    def abandon(self, why: str) -> None:
+        """End the connection, as if the broker had."""
+        self._given_up = why
+        sock = cast("socket.socket | None", self._client.socket())
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self, *, last: Message | None, timeout_s: float) -> None:
         """Send a last message, wait for its PUBACK as long as allowed, and disconnect."""
@@ -196,21 +278,37 @@ class Connection:
         self._ended.set()
 
     def _on_connect(
-        self, _client: object, _data: object, _flags: object, code: ReasonCode, _props: object
+        self,
+        _client: object,
+        _data: object,
+        _flags: object,
+        code: ReasonCode,
+        props: Properties | None,
     ) -> None:
         if code.is_failure:
             self._refusal = code
             self._ended.set()
         else:
+            self._receive_maximum = getattr(props, "ReceiveMaximum", self._receive_maximum)
+            self._max_packet_bytes = getattr(props, "MaximumPacketSize", None)
             self._opened = True
             self._on_open(self)
         self._answered.set()
+
+    def _on_publish(
+        self, _client: object, _data: object, mid: int, code: ReasonCode, _props: object
+    ) -> None:
+        # Called for every message of QoS 0, too.
+        if self._expected:
+            self._answers.append((mid, code))
+            self._on_answer()
 
     def _on_disconnect(
         self, _client: object, _data: object, _flags: object, code: ReasonCode, _props: object
     ) -> None:
         taken = code.value == _TAKEN_OVER
-        self._why = TAKEN_OVER if taken else f"connection ended ({code})"
+        ended = f"connection ended ({code})"
+        self._why = TAKEN_OVER if taken else self._given_up or ended
         self._ended.set()
         self._answered.set()
 

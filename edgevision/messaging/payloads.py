@@ -36,6 +36,11 @@ Fraction = Annotated[
     float, Field(ge=0, le=1), PlainSerializer(lambda value: round(value, 5), return_type=float)
 ]
 Count = Annotated[int, Field(ge=0)]
+CameraStatus = Literal["online", "offline", "stalled", "disabled"]
+Delayed = Annotated[
+    Literal[True] | None,
+    Field(description="Recorded before the connection over which it was sent; else absent."),
+]
 
 
 class _Record(BaseModel):
@@ -66,19 +71,43 @@ class StatusMessage(_Message):
     """Inference engine in use."""
     started_at: Timestamp
     """When the service started."""
+    problems: tuple[str, ...] = ()
+    """What is wrong now, in words; empty: nothing."""
 
 
 class CameraStatusMessage(_Message):
     """`<prefix>/<camera>/status`, retained."""
 
     camera: str
-    status: Literal["online", "offline", "stalled", "disabled"]
+    status: CameraStatus
     reason: str
     """What is going on, in words."""
     since: Timestamp
     """When this status began."""
     source: str
     """Where the frames come from, without user and password."""
+    delayed: Delayed = None
+
+
+class CameraEventMessage(_Message):
+    """`<prefix>/<camera>/events` of type `status`: another status than before.
+
+    Events are kept on the disk until the broker has them and sent in order, at least once.
+    """
+
+    camera: str
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]+-[0-9a-f]+$")]
+    """Unique, so that an event that comes again can be told; ascending while the clock is right."""
+    type: Literal["status"] = "status"
+    """What kind of event; there will be others, with other keys."""
+    occurred_at: Timestamp
+    """When it happened, however late it is sent."""
+    status: CameraStatus
+    previous_status: CameraStatus | None = None
+    """None: the service has just started."""
+    reason: str
+    """What is going on, in words."""
+    delayed: Delayed = None
 
 
 class LatencyRecord(_Record):
@@ -177,6 +206,21 @@ class CameraMetricsMessage(_Message):
     latency_ms: LatencyPercentilesRecord | None = None
 
 
+class DroppedRecord(_Record):
+    """Events and states that were dropped since the start of the service, by reason."""
+
+    rows: Count = 0
+    """The oldest, because more than outbox.max_rows waited."""
+    bytes: Count = 0
+    """The oldest, because more than outbox.max_bytes waited."""
+    age: Count = 0
+    """Waited longer than outbox.max_age_s."""
+    oversize: Count = 0
+    """Larger than the broker or the outbox takes."""
+    overflow: Count = 0
+    """The oldest, because too many were recorded while the disk was busy."""
+
+
 class BoardMetricsMessage(_Message):
     """`<prefix>/metrics`."""
 
@@ -196,7 +240,14 @@ class BoardMetricsMessage(_Message):
     throttled: tuple[str, ...] | None = None
     """What slows a Raspberry Pi down now or did since boot; empty: nothing."""
     outbox_depth: Count
-    """Messages that the broker has not acknowledged yet."""
+    """Events and states that the broker has not acknowledged yet."""
+    outbox_bytes: Count
+    """Bytes of their topics and payloads."""
+    outbox_storage: Literal["disk", "memory"]
+    """Where they are; memory: the disk cannot be written."""
+    outbox_dropped: DroppedRecord
+    outbox_refused: Count
+    """How many times the broker refused one since the start; they are kept and tried again."""
     unpublished: Count
     """Telemetry messages not sent since the start: the broker was away or too slow."""
     mqtt_reconnects: Count
@@ -206,6 +257,7 @@ class BoardMetricsMessage(_Message):
 MESSAGES: tuple[type[_Message], ...] = (
     StatusMessage,
     CameraStatusMessage,
+    CameraEventMessage,
     DetectionsMessage,
     CameraMetricsMessage,
     BoardMetricsMessage,
@@ -225,6 +277,7 @@ _CHANNELS: dict[str, tuple[str, type[_Message]]] = {
     "status": ("{prefix}/status", StatusMessage),
     "metrics": ("{prefix}/metrics", BoardMetricsMessage),
     "cameraStatus": ("{prefix}/{camera}/status", CameraStatusMessage),
+    "cameraEvents": ("{prefix}/{camera}/events", CameraEventMessage),
     "cameraMetrics": ("{prefix}/{camera}/metrics", CameraMetricsMessage),
     "detections": ("{prefix}/{camera}/detections", DetectionsMessage),
 }

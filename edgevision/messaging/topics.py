@@ -30,6 +30,10 @@ class Topics:
         """Return the topic of one camera's status."""
         return f"{self.prefix}/{camera}/status"
 
+    def events(self, camera: str) -> str:
+        """Return the topic of one camera's events."""
+        return f"{self.prefix}/{camera}/events"
+
     def camera_metrics(self, camera: str) -> str:
         """Return the topic of one camera's metrics."""
         return f"{self.prefix}/{camera}/metrics"

@@ -21,7 +21,9 @@ from edgevision.clock import NS_PER_S, SystemClock
 from edgevision.errors import BackendError, EdgevisionError
 from edgevision.inference.backend import open_backend
 from edgevision.messaging.client import MqttClient
-from edgevision.messaging.payloads import BoardMetricsMessage
+from edgevision.messaging.outbox import Outbox
+from edgevision.messaging.payloads import BoardMetricsMessage, DroppedRecord
+from edgevision.messaging.publisher import Publisher
 from edgevision.service.board import Board
 from edgevision.service.meter import CameraMeter
 from edgevision.service.pipeline import Pipeline, PreparedFrame
@@ -41,6 +43,7 @@ HANG_S = 30.0
 # Failures of the network in a row after which a restart is the better answer.
 MAX_FAILURES = 10
 STOP_S = 1.5
+OUTBOX_FILE = "outbox.sqlite"
 
 
 class Daemon:
@@ -78,11 +81,14 @@ class Daemon:
             started_at=self._clock.wall(),
         )
         self._state_due = threading.Event()
+        outbox = Outbox(config.state_path / OUTBOX_FILE, config.outbox, clock=self._clock)
+        self._publisher = Publisher(outbox, clock=self._clock)
         self._client = MqttClient(
             config.mqtt,
             client_id=config.mqtt.client_id or f"edgevision-{config.device}",
             will=self._writer.offline("connection lost"),
             on_connected=self._state_due.set,
+            on_news=self._publisher.wake,
         )
         self._readers = {
             name: CameraReader(name, camera, deliver=self._captured, clock=self._clock)
@@ -93,6 +99,7 @@ class Daemon:
             "disabled", "disabled in the configuration", self._clock.wall()
         )
         self._shown: dict[str, CameraState] = {}
+        self._shown_problems: tuple[str, ...] | None = None
         self._telemetry_lost = 0
         self._turned_ns = self._started_ns
         self._fault: EdgevisionError | None = None
@@ -105,6 +112,7 @@ class Daemon:
         Raises:
             BackendError: the network keeps failing; a restart may help.
         """
+        self._publisher.start(self._client)
         self._client.start()
         for reader in self._readers.values():
             reader.start()
@@ -154,7 +162,8 @@ class Daemon:
         reason = str(self._fault) if self._fault else "stopped"
         stopped = CameraState("offline", STOPPED, self._clock.wall())
         for name in self._readers:
-            self._client.send(self._writer.camera_status(name, stopped))
+            self._record_change(name, stopped)
+        self._publisher.stop(STOP_S / 3)
         self._client.stop(last=self._writer.offline(reason), timeout_s=STOP_S / 3)
         log.info("stopped")
 
@@ -204,9 +213,12 @@ class Daemon:
         """After each connection send everything that is retained: the broker may have lost it."""
         if self._state_due.is_set():
             self._state_due.clear()
-            self._client.send(self._writer.online())
+            self._shown_problems = None
             for name in self._config.cameras:
-                self._client.send(self._writer.camera_status(name, self._state(name)))
+                self._publisher.record(self._writer.camera_status(name, self._state(name)))
+        problems = self._publisher.figures.problems
+        if problems != self._shown_problems and self._client.send(self._writer.online(problems)):
+            self._shown_problems = problems
 
     def _state(self, name: str) -> CameraState:
         return self._readers[name].state() if name in self._readers else self._disabled
@@ -215,11 +227,16 @@ class Daemon:
         for name in self._readers:
             state = self._state(name)
             if state != self._shown.get(name):
-                self._shown[name] = state
+                self._record_change(name, state)
                 expected = state.status == "online" or state.reason in {STARTING, END_OF_RECORDING}
                 level = logging.INFO if expected else logging.WARNING
                 log.log(level, "camera %s: %s: %s", name, state.status, state.reason)
-                self._client.send(self._writer.camera_status(name, state))
+
+    def _record_change(self, name: str, state: CameraState) -> None:
+        previous = self._shown.get(name)
+        self._shown[name] = state
+        self._publisher.record(self._writer.camera_status(name, state))
+        self._publisher.record(self._writer.camera_event(name, state, previous))
 
     def _publish_metrics(self, now_ns: int) -> None:
         at = self._clock.wall()
@@ -236,6 +253,7 @@ class Daemon:
             for name, reader in self._readers.items()
         ]
         reading = self._board.read()
+        outbox = self._publisher.figures
         board = BoardMetricsMessage(
             device=self._writer.device,
             measured_at=at,
@@ -246,7 +264,11 @@ class Daemon:
             process_memory_bytes=reading.process_memory_bytes,
             soc_temperature_c=reading.soc_temperature_c,
             throttled=reading.throttled,
-            outbox_depth=self._client.unacknowledged,
+            outbox_depth=outbox.depth,
+            outbox_bytes=outbox.bytes,
+            outbox_storage=outbox.storage,
+            outbox_dropped=DroppedRecord(**outbox.dropped),
+            outbox_refused=outbox.refused,
             unpublished=self._telemetry_lost + sum(m.unpublished for m in self._meters.values()),
             mqtt_reconnects=self._client.reconnects,
         )

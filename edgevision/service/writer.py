@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from edgevision import __version__
-from edgevision.messaging.connection import Message
+from edgevision.messaging.message import Message
 from edgevision.messaging.payloads import (
     BoardMetricsMessage,
+    CameraEventMessage,
     CameraMetricsMessage,
     CameraStatusMessage,
     DetectionRecord,
@@ -39,10 +42,13 @@ class MessageWriter:
         self._model = model_name
         self._backend = backend_name
         self._started_at = started_at
+        # The random part tells runs apart on a board that always wakes at the same time of day.
+        self._run = f"{round(started_at.timestamp() * 1000):011x}{secrets.token_hex(4)}"
+        self._numbers = itertools.count(1)
 
-    def online(self) -> Message:
+    def online(self, problems: tuple[str, ...] = ()) -> Message:
         """Return the service's status while it runs."""
-        return self._status("online", None)
+        return self._status("online", None, problems)
 
     def offline(self, reason: str) -> Message:
         """Return the service's status when it has ended; also its last will."""
@@ -59,6 +65,21 @@ class MessageWriter:
             source=self._cameras[camera].shown_source,
         )
         return Message(self.topics.camera_status(camera), message.encode(), qos=1, retain=True)
+
+    def camera_event(
+        self, camera: str, state: CameraState, previous: CameraState | None
+    ) -> Message:
+        """Return the event of one camera's change of status, each time with another id."""
+        message = CameraEventMessage(
+            device=self.device,
+            camera=camera,
+            id=f"{self._run}-{next(self._numbers):08x}",
+            occurred_at=state.since,
+            status=state.status,
+            previous_status=previous.status if previous else None,
+            reason=state.reason,
+        )
+        return Message(self.topics.events(camera), message.encode(), qos=1)
 
     def detections(self, result: FrameResult) -> Message:
         """Return one frame's detections."""
@@ -86,7 +107,7 @@ class MessageWriter:
         """Return the board's metrics."""
         return Message(self.topics.metrics, metrics.encode())
 
-    def _status(self, status: str, reason: str | None) -> Message:
+    def _status(self, status: str, reason: str | None, problems: tuple[str, ...] = ()) -> Message:
         message = StatusMessage.model_validate(
             {
                 "device": self.device,
@@ -96,6 +117,7 @@ class MessageWriter:
                 "model": self._model,
                 "backend": self._backend,
                 "started_at": self._started_at,
+                "problems": problems,
             }
         )
         return Message(self.topics.status, message.encode(), qos=1, retain=True)

@@ -40,6 +40,7 @@ def test_every_message_of_a_run_is_valid_under_the_contract(
         (lambda t: t == "edgevision/porch/status", "StatusMessage"),
         (lambda t: t == "edgevision/porch/metrics", "BoardMetricsMessage"),
         (lambda t: t.endswith("/detections"), "DetectionsMessage"),
+        (lambda t: t.endswith("/events"), "CameraEventMessage"),
         (lambda t: t.endswith("/status"), "CameraStatusMessage"),
         (lambda t: t.endswith("/metrics"), "CameraMetricsMessage"),
     ]
