@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup setup-dev demo test check format mosquitto bench lock schema
+.PHONY: setup setup-dev demo test check format mosquitto test-delivery bench lock schema
 
 setup:
 	@EDITABLE=1 systemd/venv.sh $(VENV) demo
@@ -36,6 +36,10 @@ mosquitto:
 	  if [ "$$(id -u)" = 0 ]; then as=; else as="sudo -n"; fi; \
 	  { $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq --no-install-recommends mosquitto; } >/dev/null 2>&1 || { \
 	    echo "edgevision: the tests need a broker: install the package mosquitto" >&2; exit 1; }; }
+
+# Events recorded against events arrived, with everything killed at random; minutes.
+test-delivery: setup-dev mosquitto
+	$(BIN)/python -m pytest -s tests/messaging/test_delivery.py --delivery-cycles=200 $(ARGS)
 
 bench: setup
 	@$(BIN)/edgevision bench $(ARGS)

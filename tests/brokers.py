@@ -69,6 +69,12 @@ class Mosquitto:
             self._process.wait(10)
             self._process = None
 
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
     @property
     def process(self) -> subprocess.Popen[bytes]:
         assert self._process is not None

@@ -31,6 +31,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the golden detections again instead of comparing with them",
     )
+    parser.addoption(
+        "--delivery-cycles",
+        type=int,
+        default=10,
+        help="how many times daemon, broker or network are killed; make test-delivery: 200",
+    )
+    parser.addoption("--delivery-seed", type=int, default=1, help="which random moments are taken")
 
 
 @pytest.fixture(scope="session")
