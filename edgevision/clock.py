@@ -79,7 +79,7 @@ class RateMeter:
 
     def __init__(self, window_s: float = 5.0) -> None:
         """Measure over the last `window_s` seconds."""
-        self._window_s = window_s
+        self.window_s = window_s
         self._stamps_s: deque[float] = deque()
 
     def mark(self, now_s: float) -> None:
@@ -96,7 +96,7 @@ class RateMeter:
         return (len(self._stamps_s) - 1) / span_s if span_s > 0 else 0.0
 
     def _forget(self, now_s: float) -> None:
-        while self._stamps_s and now_s - self._stamps_s[0] > self._window_s:
+        while self._stamps_s and now_s - self._stamps_s[0] > self.window_s:
             self._stamps_s.popleft()
 
 

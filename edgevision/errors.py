@@ -1,8 +1,8 @@
 """Everything that can go wrong and be said in one line, each with its exit status.
 
 Exit statuses follow BSD's sysexits.h where it has a fitting one: 65 data, 66 no input,
-69 unavailable, 70 software, 73 cannot create, 77 permission, 78 configuration. systemd
-must not restart the service on 78 and may on all others.
+69 unavailable, 70 software, 73 cannot create, 75 try later, 77 permission, 78 configuration.
+systemd must not restart the service on 78 and may on all others.
 """
 
 from __future__ import annotations
@@ -73,6 +73,12 @@ class OutputError(EdgevisionError):
     """A result cannot be written."""
 
     exit_status = 73
+
+
+class StateInUseError(EdgevisionError):
+    """Another service works with this state folder."""
+
+    exit_status = 75
 
 
 class MissingExtraError(EdgevisionError):

@@ -33,13 +33,12 @@ def settings(port: int, cameras: dict[str, Any] | None = None, **more: Any) -> d
 
 class RunningDaemon:
     def __init__(self, folder: Path, config: dict[str, Any], **environment: str) -> None:
-        path = folder / "config.yaml"
-        config = {"state_folder": str(folder / "state"), **config}
-        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        self.path = folder / "config.yaml"
+        self.configure(config)
         self._log = folder / "daemon.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "edgevision", "run", "--config", str(path)],
+                [sys.executable, "-m", "edgevision", "run", "--config", str(self.path)],
                 stdout=log,
                 stderr=log,
                 env=os.environ | environment,
@@ -48,6 +47,14 @@ class RunningDaemon:
     @property
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8")
+
+    def configure(self, config: dict[str, Any]) -> None:
+        config = {"state_folder": str(self.path.parent / "state"), **config}
+        self.path.write_text(yaml.safe_dump(config), encoding="utf-8")
+
+    def reload(self, config: dict[str, Any]) -> None:
+        self.configure(config)
+        self.process.send_signal(signal.SIGHUP)
 
     def terminate(self, seconds: float = 5.0) -> int:
         self.process.send_signal(signal.SIGTERM)

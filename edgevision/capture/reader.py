@@ -85,6 +85,7 @@ class CameraReader:
         self._first_pause_s = first_pause_s
         self._state = CameraState("offline", STARTING, clock.wall())
         self._last_frame_ns, self._last_frame_at = clock.monotonic_ns(), clock.wall()
+        self.turned_ns = clock.monotonic_ns()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
 
@@ -92,6 +93,11 @@ class CameraReader:
     def shown_source(self) -> str:
         """Return the source without user and password."""
         return self._camera.shown_source
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the thread has ended, as at the end of a recording."""
+        return self._thread.ident is not None and not self._thread.is_alive()
 
     @property
     def usable(self) -> int:
@@ -120,7 +126,7 @@ class CameraReader:
     def _run(self) -> None:
         pause_s = self._first_pause_s
         while not self._stopping.is_set():
-            began_ns = self._clock.monotonic_ns()
+            began_ns = self.turned_ns = self._clock.monotonic_ns()
             usable = self.usable
             try:
                 self._read_until_end()
@@ -150,6 +156,7 @@ class CameraReader:
             next_ns = self._clock.monotonic_ns()
             usable, bad = self.usable, 0
             while not self._stopping.is_set() and source.grab():
+                self.turned_ns = self._clock.monotonic_ns()
                 if source.fps is not None:
                     next_ns = self._keep_pace(next_ns, source.fps)
                 captured_ns, captured_at = self._clock.monotonic_ns(), self._clock.wall()
@@ -181,11 +188,14 @@ class CameraReader:
 
     def _keep_pace(self, due_ns: int, fps: float) -> int:
         """Wait until a recording's frame is due; return when the next one is."""
+        period_ns = round(NS_PER_S / fps)
         wait_s = (due_ns - self._clock.monotonic_ns()) / NS_PER_S
-        if wait_s > 0:
-            self._stopping.wait(wait_s)
-            return due_ns + round(NS_PER_S / fps)
-        return self._clock.monotonic_ns() + round(NS_PER_S / fps)
+        if wait_s <= 0:
+            return self._clock.monotonic_ns() + period_ns
+        while wait_s > 0 and not self._stopping.wait(min(wait_s, LONGEST_PAUSE_S)):
+            self.turned_ns = self._clock.monotonic_ns()
+            wait_s = (due_ns - self.turned_ns) / NS_PER_S
+        return due_ns + period_ns
 
     def _become(self, status: Literal["online", "offline", "stalled"], reason: str) -> None:
         if (status, reason) != (self._state.status, self._state.reason):

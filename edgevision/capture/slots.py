@@ -57,3 +57,9 @@ class FrameSlots(Generic[T]):
         """Return how many of a camera's frames were never taken."""
         with self._changed:
             return self._overwritten[camera]
+
+    def forget(self, camera: str) -> None:
+        """Drop a camera's frame and count: it is taken out, or another begins under its name."""
+        with self._changed:
+            self._waiting.pop(camera, None)
+            del self._overwritten[camera]

@@ -75,10 +75,10 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     set_up_logging(settings.log_level, journal="JOURNAL_STREAM" in os.environ)
     try:
-        daemon = Daemon(settings)
+        daemon = Daemon(settings, file=config)
     except ConfigError as error:
         raise with_places(config, error) from None
-    daemon.stop_on_signals()
+    daemon.listen_to_signals()
     daemon.run()
     # A read that is stuck in a driver must not hold up the end: nothing is left to be done.
     sys.stderr.flush()

@@ -1,36 +1,42 @@
-"""The daemon: threads, the broker's connection, signals, metrics.
+"""The daemon: threads, signals, and what each configuration wants of them.
 
 Camera threads read and resize; the newest frame of each waits in its slot. The inference
-thread takes them in turn and publishes. The main thread looks after camera status, metrics,
-the watchdog and signals.
+thread takes them in turn and publishes detections. The publisher delivers what must not be
+lost. The main thread looks after camera status, metrics, the watchdog, signals and changes of
+configuration; it alone records what is retained, so that nothing old can overtake what is new.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from edgevision.capture.reader import END_OF_RECORDING, STARTING, STOPPED, CameraReader, CameraState
+from edgevision.capture.reader import STOPPED, CameraState
 from edgevision.capture.slots import FrameSlots
-from edgevision.card import load_model
-from edgevision.clock import NS_PER_S, SystemClock
-from edgevision.errors import BackendError, EdgevisionError
-from edgevision.inference.backend import open_backend
+from edgevision.clock import SystemClock
+from edgevision.configfile import load_config, with_places
+from edgevision.errors import ConfigError, EdgevisionError
 from edgevision.messaging.client import MqttClient
-from edgevision.messaging.outbox import Outbox
-from edgevision.messaging.payloads import BoardMetricsMessage, DroppedRecord
-from edgevision.messaging.publisher import Publisher
-from edgevision.service.board import Board
-from edgevision.service.meter import CameraMeter
-from edgevision.service.pipeline import Pipeline, PreparedFrame
+from edgevision.service.cameras import Camera
+from edgevision.service.changes import Changes, compare
+from edgevision.service.engine import Engine, load_engine
+from edgevision.service.health import Progress
+from edgevision.service.inferring import InferenceThread, Job
+from edgevision.service.pipeline import Pipeline
+from edgevision.service.statefolder import StateFolder
 from edgevision.service.systemd import SystemdNotifier
+from edgevision.service.telemetry import Telemetry
+from edgevision.service.uplink import Uplink
 from edgevision.service.writer import MessageWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
     from edgevision.clock import Clock
     from edgevision.config import Config
     from edgevision.records import Frame, FrameResult
@@ -38,73 +44,65 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_S = 0.25
-# An inference thread that has not come round for this long hangs.
+# What has not come round for this long hangs, where there is no watchdog to go by.
 HANG_S = 30.0
-# Failures of the network in a row after which a restart is the better answer.
-MAX_FAILURES = 10
-STOP_S = 1.5
-OUTBOX_FILE = "outbox.sqlite"
+STOP_S = 1.6
+
+
+@dataclass(frozen=True, slots=True)
+class _Rebuilt:
+    """What another configuration needs, before it takes effect."""
+
+    config: Config
+    changes: Changes
+    engine: Engine
+    pipeline: Pipeline
 
 
 class Daemon:
-    """The whole service under one configuration."""
+    """The whole service under one configuration, which SIGHUP may change."""
 
-    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
-        """Load the model, run it once and wire everything; nothing runs yet.
+    def __init__(
+        self, config: Config, *, file: Path | None = None, clock: Clock | None = None
+    ) -> None:
+        """Lock the state folder, load the model, run it once and wire everything.
 
-        The first inference allocates memory and proves that this CPU can run the network,
-        so it comes before the service calls itself ready.
+        Nothing runs yet. A service that calls itself ready must be able to do its work, so the
+        model comes before cameras and broker, which may be away.
+
+        Args:
+            config: what to do.
+            file: where it came from; read again on SIGHUP.
+            clock: where time comes from.
 
         Raises:
+            StateInUseError: another service works with this state folder.
             ConfigError: labels that the model lacks; unreadable certificate or password.
             ModelError: the model cannot be used.
             BackendError: the engine cannot run it.
         """
         self._config = config
+        self._file = file
         self._clock = clock or SystemClock()
-        self._started_ns = self._clock.monotonic_ns()
-        model = load_model(config.model)
-        backend = open_backend(model, config)
-        size = model.card.input
-        backend.run(np.zeros((1, size.height, size.width, 3), np.uint8))
+        self._started_at = self._clock.wall()
         self._systemd = SystemdNotifier()
-        self._board = Board()
-        self._slots: FrameSlots[PreparedFrame] = FrameSlots()
-        self._meters = {name: CameraMeter(config.metrics.window_s) for name in config.cameras}
-        self._pipeline = Pipeline(
-            model=model, backend=backend, config=config, clock=self._clock, publish=self._publish
-        )
-        self._writer = MessageWriter(
-            config,
-            model_name=model.card.name,
-            backend_name=backend.name,
-            started_at=self._clock.wall(),
-        )
+        watchdog_s = self._systemd.watchdog_s
+        self._hang_s = watchdog_s / 2 if watchdog_s else HANG_S
+        self._telemetry = Telemetry(self._clock)
         self._state_due = threading.Event()
-        outbox = Outbox(config.state_path / OUTBOX_FILE, config.outbox, clock=self._clock)
-        self._publisher = Publisher(outbox, clock=self._clock)
-        self._client = MqttClient(
-            config.mqtt,
-            client_id=config.mqtt.client_id or f"edgevision-{config.device}",
-            will=self._writer.offline("connection lost"),
-            on_connected=self._state_due.set,
-            on_news=self._publisher.wake,
-        )
-        self._readers = {
-            name: CameraReader(name, camera, deliver=self._captured, clock=self._clock)
-            for name, camera in config.cameras.items()
-            if camera.enabled
-        }
-        self._disabled = CameraState(
-            "disabled", "disabled in the configuration", self._clock.wall()
-        )
-        self._shown: dict[str, CameraState] = {}
-        self._shown_problems: tuple[str, ...] | None = None
-        self._telemetry_lost = 0
-        self._turned_ns = self._started_ns
-        self._fault: EdgevisionError | None = None
+        self._reload_due = threading.Event()
         self._stopping = threading.Event()
-        self._inference = threading.Thread(target=self._infer, name="inference", daemon=True)
+        self._refused: str | None = None
+        self._problems: tuple[str, ...] = ()
+        self._folder = StateFolder(config.state_path)
+        self._engine = load_engine(config)
+        self._pipeline = self._make_pipeline(config, self._engine)
+        self._uplink = self._make_uplink(config, self._engine)
+        self._slots: FrameSlots[Job] = FrameSlots()
+        self._cameras = {name: self._make_camera(config, name) for name in config.cameras}
+        self._inference = InferenceThread(
+            self._slots, clock=self._clock, on_failed=self._failed, on_ill=self.stop
+        )
 
     def run(self) -> None:
         """Run until `stop` or a signal; then publish `offline` and end everything.
@@ -112,178 +110,227 @@ class Daemon:
         Raises:
             BackendError: the network keeps failing; a restart may help.
         """
-        self._publisher.start(self._client)
-        self._client.start()
-        for reader in self._readers.values():
-            reader.start()
+        self._uplink.start()
+        for camera in self._cameras.values():
+            camera.start()
         self._inference.start()
         self._systemd.ready()
-        log.info(
-            "running: %s", ", ".join(f"{n} ({r.shown_source})" for n, r in self._readers.items())
-        )
+        self._log_cameras()
         try:
-            self._loop()
+            while not self._stopping.wait(TICK_S):
+                self._turn()
         finally:
             self._end()
-        if self._fault is not None:
-            raise self._fault
+        if self._inference.fault is not None:
+            raise self._inference.fault
 
     def stop(self) -> None:
         """Ask `run` to return; may be called from a signal handler or another thread."""
         self._stopping.set()
 
-    def stop_on_signals(self) -> None:
-        """Stop on SIGTERM and SIGINT."""
+    def listen_to_signals(self) -> None:
+        """Stop on SIGTERM and SIGINT, read the configuration again on SIGHUP."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self._reload_due.set())
 
-    def _loop(self) -> None:
-        interval_ns = round(self._config.metrics.interval_s * NS_PER_S)
-        metrics_due_ns = self._clock.monotonic_ns() + interval_ns
-        while not self._stopping.wait(TICK_S):
-            now_ns = self._clock.monotonic_ns()
-            self._publish_state()
-            self._publish_changes()
-            if now_ns >= metrics_due_ns:
-                self._publish_metrics(now_ns)
-                metrics_due_ns = max(metrics_due_ns + interval_ns, now_ns)
-            self._report_to_systemd(now_ns)
+    # Parts, as a configuration wants them.
 
-    def _end(self) -> None:
-        self._systemd.stopping()
-        self._stopping.set()
-        for reader in self._readers.values():
-            reader.stop(timeout_s=0.0)
-        for reader in self._readers.values():
-            reader.stop(timeout_s=STOP_S / 3 / len(self._readers))
-        self._inference.join(STOP_S / 3)
-        self._slots.drop_waiting()  # so that every frame is accounted for
-        self._publish_metrics(self._clock.monotonic_ns())
-        reason = str(self._fault) if self._fault else "stopped"
-        stopped = CameraState("offline", STOPPED, self._clock.wall())
-        for name in self._readers:
-            self._record_change(name, stopped)
-        self._publisher.stop(STOP_S / 3)
-        self._client.stop(last=self._writer.offline(reason), timeout_s=STOP_S / 3)
-        log.info("stopped")
+    def _make_pipeline(self, config: Config, engine: Engine) -> Pipeline:
+        return Pipeline(
+            model=engine.model,
+            backend=engine.backend,
+            config=config,
+            clock=self._clock,
+            publish=self._publish,
+        )
+
+    def _make_writer(self, config: Config, engine: Engine) -> MessageWriter:
+        return MessageWriter(
+            config,
+            model_name=engine.model.card.name,
+            backend_name=engine.backend.name,
+            started_at=self._started_at,
+        )
+
+    def _make_uplink(self, config: Config, engine: Engine) -> Uplink:
+        return Uplink(
+            config,
+            self._make_writer(config, engine),
+            folder=self._folder.path,
+            clock=self._clock,
+            on_connected=self._state_due.set,
+        )
+
+    def _make_camera(self, config: Config, name: str) -> Camera:
+        return Camera(
+            name,
+            config.cameras[name],
+            deliver=self._captured,
+            clock=self._clock,
+            window_s=config.metrics.window_s,
+        )
 
     # On the camera threads.
 
     def _captured(self, frame: Frame) -> None:
-        self._meters[frame.camera].captured(frame.captured_ns)
+        camera, pipeline = self._cameras.get(frame.camera), self._pipeline
+        if camera is None:  # it has just been taken out of the configuration
+            return
+        camera.meter.captured(frame.captured_ns)
         try:
-            ready = self._pipeline.prepare(frame)
+            ready = pipeline.prepare(frame)
         except Exception:
-            self._meters[frame.camera].failed()
+            camera.meter.failed(self._clock.monotonic_ns())
             log.exception("camera %s: frame %s cannot be prepared", frame.camera, frame.sequence)
             return
-        self._slots.put(ready)
+        self._slots.put(Job(pipeline, ready))
 
     # On the inference thread.
 
-    def _infer(self) -> None:
-        failures = 0
-        while not self._stopping.is_set():
-            self._turned_ns = self._clock.monotonic_ns()
-            ready = self._slots.take(timeout_s=TICK_S)
-            if ready is None:
-                continue
-            try:
-                self._pipeline.infer(ready)
-                failures = 0
-            except Exception as error:
-                failures += 1
-                self._meters[ready.camera].failed()
-                if failures == 1:
-                    log.exception("camera %s: frame %s failed", ready.camera, ready.frame.sequence)
-                if failures >= MAX_FAILURES:
-                    msg = f"{failures} frames failed in a row, the last one: {error}"
-                    self._fault = BackendError(msg)
-                    self.stop()
+    def _failed(self, name: str) -> None:
+        camera = self._cameras.get(name)
+        if camera is not None:
+            camera.meter.failed(self._clock.monotonic_ns())
 
     def _publish(self, result: FrameResult) -> None:
-        published = self._client.send(self._writer.detections(result))
-        now_ns = self._clock.monotonic_ns()
-        self._meters[result.camera].inferred(result, now_ns, published=published)
+        published = self._uplink.detections(result)
+        camera = self._cameras.get(result.camera)
+        if camera is not None:
+            camera.meter.inferred(result, self._clock.monotonic_ns(), published=published)
 
-    # On the main thread, the only one that sends what is retained, so that nothing old can
-    # overtake what is new.
+    # On the main thread.
 
-    def _publish_state(self) -> None:
-        """After each connection send everything that is retained: the broker may have lost it."""
-        if self._state_due.is_set():
-            self._state_due.clear()
-            self._shown_problems = None
-            for name in self._config.cameras:
-                self._publisher.record(self._writer.camera_status(name, self._state(name)))
-        problems = self._publisher.figures.problems
-        if problems != self._shown_problems and self._client.send(self._writer.online(problems)):
-            self._shown_problems = problems
-
-    def _state(self, name: str) -> CameraState:
-        return self._readers[name].state() if name in self._readers else self._disabled
-
-    def _publish_changes(self) -> None:
-        for name in self._readers:
-            state = self._state(name)
-            if state != self._shown.get(name):
-                self._record_change(name, state)
-                expected = state.status == "online" or state.reason in {STARTING, END_OF_RECORDING}
-                level = logging.INFO if expected else logging.WARNING
-                log.log(level, "camera %s: %s: %s", name, state.status, state.reason)
-
-    def _record_change(self, name: str, state: CameraState) -> None:
-        previous = self._shown.get(name)
-        self._shown[name] = state
-        self._publisher.record(self._writer.camera_status(name, state))
-        self._publisher.record(self._writer.camera_event(name, state, previous))
-
-    def _publish_metrics(self, now_ns: int) -> None:
-        at = self._clock.wall()
-        messages = [
-            self._writer.camera_metrics(
-                self._meters[name].message(
-                    reader,
-                    device=self._writer.device,
-                    overwritten=self._slots.overwritten(name),
-                    at=at,
-                    now_ns=now_ns,
-                )
-            )
-            for name, reader in self._readers.items()
-        ]
-        reading = self._board.read()
-        outbox = self._publisher.figures
-        board = BoardMetricsMessage(
-            device=self._writer.device,
-            measured_at=at,
-            uptime_s=round((now_ns - self._started_ns) / NS_PER_S, 3),
-            cpu_percent=reading.cpu_percent,
-            process_cpu_percent=reading.process_cpu_percent,
-            memory_percent=reading.memory_percent,
-            process_memory_bytes=reading.process_memory_bytes,
-            soc_temperature_c=reading.soc_temperature_c,
-            throttled=reading.throttled,
-            outbox_depth=outbox.depth,
-            outbox_bytes=outbox.bytes,
-            outbox_storage=outbox.storage,
-            outbox_dropped=DroppedRecord(**outbox.dropped),
-            outbox_refused=outbox.refused,
-            unpublished=self._telemetry_lost + sum(m.unpublished for m in self._meters.values()),
-            mqtt_reconnects=self._client.reconnects,
+    def _turn(self) -> None:
+        if self._reload_due.is_set() and self._file is not None:
+            self._reload_due.clear()
+            self._reload(self._file)
+        progress = self._progress()
+        stuck = progress.stuck(self._clock.monotonic_ns(), self._hang_s)
+        self._tell(stuck)
+        self._telemetry.publish_due(
+            self._uplink,
+            self._cameras.values(),
+            self._slots,
+            interval_s=self._config.metrics.interval_s,
         )
-        for message in (*messages, self._writer.board_metrics(board)):
-            if not self._client.send(message):
-                self._telemetry_lost += 1
-
-    def _report_to_systemd(self, now_ns: int) -> None:
-        """Reset the watchdog while the inference thread turns, and say how things are."""
-        turning = (now_ns - self._turned_ns) / NS_PER_S < HANG_S
-        if turning:
+        if not stuck:
             self._systemd.alive()
-        states = [self._state(name).status for name in self._readers]
-        broker = "connected to" if self._client.connected else "trying to reach"
-        self._systemd.status(
-            f"{states.count('online')} of {len(states)} cameras online, "
-            f"{broker} {self._client.address}"
+        self._systemd.status(progress.words(self._problems))
+
+    def _tell(self, stuck: tuple[str, ...]) -> None:
+        """Say what has changed; after each connection everything, for it may have been lost."""
+        everything = self._state_due.is_set()
+        self._state_due.clear()
+        refused = (self._refused,) if self._refused else ()
+        problems = (*stuck, *refused, *self._uplink.outbox.problems)
+        if everything or problems != self._problems:
+            for problem in problems:
+                if problem not in self._problems:
+                    log.warning("%s", problem)
+            self._problems = problems
+            self._uplink.announce(problems)
+        for name, camera in self._cameras.items():
+            last, state = camera.told, camera.tell()
+            if state != last:
+                self._uplink.event(name, state, last)
+            if state != last or everything:
+                self._uplink.state(name, state)
+
+    def _progress(self) -> Progress:
+        now_ns = self._clock.monotonic_ns()
+        cameras = [camera.progress() for camera in self._cameras.values()]
+        return Progress(
+            inference_ns=self._inference.turned_ns,
+            publisher_turns=self._uplink.healthy(now_ns),
+            broker=self._uplink.broker,
+            connected=self._uplink.connected,
+            waiting=self._uplink.outbox.depth,
+            cameras=[camera for camera in cameras if camera is not None],
         )
+
+    def _log_cameras(self) -> None:
+        cameras = self._cameras.values()
+        log.info("running: %s", ", ".join(f"{c.name} ({c.config.shown_source})" for c in cameras))
+
+    def _end(self) -> None:
+        self._systemd.stopping()
+        stop_cameras(self._cameras.values(), STOP_S / 4)
+        self._inference.stop(STOP_S / 4)
+        self._slots.drop_waiting()  # so that every frame is accounted for
+        self._telemetry.publish(self._uplink, self._cameras.values(), self._slots)
+        self._take_leave(str(self._inference.fault) if self._inference.fault else "stopped")
+        self._folder.close()
+        log.info("stopped")
+
+    def _take_leave(self, reason: str) -> None:
+        """Publish that every camera and the service are offline, and disconnect."""
+        stopped = CameraState("offline", STOPPED, self._clock.wall())
+        for name, camera in self._cameras.items():
+            if camera.enabled:
+                self._uplink.event(name, stopped, camera.told)
+                self._uplink.state(name, stopped)
+        self._uplink.stop(reason, STOP_S / 2)
+
+    # SIGHUP.
+
+    def _reload(self, file: Path) -> None:
+        """Read the configuration again; a bad one changes nothing and is a problem."""
+        try:
+            new = self._build_anew(file)
+        except EdgevisionError as error:
+            first, *more = str(error).splitlines()
+            rest = f" (and {len(more)} more: edgevision check-config {file})" if more else ""
+            self._refused = f"configuration not reloaded: {first}{rest}"
+            return
+        self._refused = None
+        if new.changes.uplink:
+            self._take_leave("configuration reloaded")
+            self._uplink = self._make_uplink(new.config, new.engine)
+            self._uplink.start()
+        else:
+            self._uplink.writer = self._make_writer(new.config, new.engine)
+        self._config, self._engine = new.config, new.engine
+        self._change_cameras(new.config, new.pipeline, new.changes.cameras)
+        logging.getLogger("edgevision").setLevel(new.config.log_level.upper())
+        self._state_due.set()
+        log.info("configuration reloaded")
+        self._log_cameras()
+
+    def _build_anew(self, file: Path) -> _Rebuilt:
+        """Build what another configuration needs, beside what runs."""
+        config = load_config(file, os.environ)
+        try:
+            changes = compare(self._config, config)
+            engine = load_engine(config) if changes.engine else self._engine
+            pipeline = self._make_pipeline(config, engine)
+            MqttClient(config.mqtt, client_id="check")  # password and certificates can be read
+        except ConfigError as error:
+            raise with_places(file, error) from None
+        return _Rebuilt(config, changes, engine, pipeline)
+
+    def _change_cameras(self, config: Config, pipeline: Pipeline, names: Collection[str]) -> None:
+        """End cameras that are gone or different, go over to the new pipeline, begin the new."""
+        gone = [camera for name, camera in self._cameras.items() if name in names]
+        kept = {name: camera for name, camera in self._cameras.items() if name not in names}
+        stop_cameras(gone, STOP_S)
+        for camera in gone:
+            self._slots.forget(camera.name)
+            if camera.name not in config.cameras:
+                self._uplink.forget(camera.name)
+        self._pipeline = pipeline
+        self._cameras = {
+            name: kept.get(name) or self._make_camera(config, name) for name in config.cameras
+        }
+        for name, camera in self._cameras.items():
+            camera.meter.window_s = config.metrics.window_s
+            if name not in kept:
+                camera.start()
+
+
+def stop_cameras(cameras: Collection[Camera], timeout_s: float) -> None:
+    """Ask cameras to end, all at once, and wait for them at most this long."""
+    for camera in cameras:
+        camera.stop(timeout_s=0.0)
+    for camera in cameras:
+        camera.stop(timeout_s=timeout_s / len(cameras))

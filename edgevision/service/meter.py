@@ -34,6 +34,7 @@ class CameraMeter:
         """Measure rates over `window_s` seconds."""
         self._lock = threading.Lock()
         self._failed = 0
+        self._result_ns = 0
         self._inferred = 0
         self._published = 0
         self._capture = RateMeter(window_s)
@@ -41,21 +42,38 @@ class CameraMeter:
         self._publish = RateMeter(window_s)
         self._latency = {stage: LatencyWindow() for stage in (*_STAGES, "capture_to_publish")}
 
+    @property
+    def window_s(self) -> float:
+        """Return over how many seconds rates are measured."""
+        return self._capture.window_s
+
+    @window_s.setter
+    def window_s(self, seconds: float) -> None:
+        for rate in (self._capture, self._inference, self._publish):
+            rate.window_s = seconds
+
+    @property
+    def result_ns(self) -> int:
+        """Return when a frame was last inferred, or failed and was counted."""
+        return self._result_ns
+
     def captured(self, now_ns: int) -> None:
         """Note an arrival."""
         with self._lock:
             self._capture.mark(now_ns / NS_PER_S)
 
-    def failed(self) -> None:
+    def failed(self, now_ns: int) -> None:
         """Note a frame that the network refused."""
         with self._lock:
             self._failed += 1
+            self._result_ns = now_ns
 
     def inferred(self, result: FrameResult, now_ns: int, *, published: bool) -> None:
         """Note a result and whether its message was taken."""
         now_s = now_ns / NS_PER_S
         with self._lock:
             self._inferred += 1
+            self._result_ns = now_ns
             self._inference.mark(now_s)
             for stage in _STAGES:
                 self._latency[stage].add(getattr(result.latency_ms, stage))

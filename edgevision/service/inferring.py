@@ -1,0 +1,98 @@
+"""The inference thread: takes prepared frames in turn and takes them the rest of the way."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgevision.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgevision.capture.slots import FrameSlots
+    from edgevision.clock import Clock
+    from edgevision.service.pipeline import Pipeline, PreparedFrame
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+# Failures of the network in a row after which a restart is the better answer.
+MAX_FAILURES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A prepared frame and the pipeline that prepared it and must finish it."""
+
+    pipeline: Pipeline
+    ready: PreparedFrame
+
+    @property
+    def camera(self) -> str:
+        """Return the frame's camera."""
+        return self.ready.camera
+
+
+class InferenceThread:
+    """Runs the network on what waits in the slots, until it is stopped or the network is ill."""
+
+    def __init__(
+        self,
+        slots: FrameSlots[Job],
+        *,
+        clock: Clock,
+        on_failed: Callable[[str], None],
+        on_ill: Callable[[], None],
+    ) -> None:
+        """Prepare; `start` begins.
+
+        Args:
+            slots: where prepared frames wait.
+            clock: stamps each turn.
+            on_failed: called with the camera of each frame that the network failed on.
+            on_ill: called when so many failed in a row that `fault` is set.
+        """
+        self.fault: BackendError | None = None
+        self.turned_ns = clock.monotonic_ns()
+        self._slots = slots
+        self._clock = clock
+        self._on_failed = on_failed
+        self._on_ill = on_ill
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+
+    def start(self) -> None:
+        """Begin to infer."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Ask the thread to end and wait for it at most this long."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            self.turned_ns = self._clock.monotonic_ns()
+            job = self._slots.take(timeout_s=POLL_S)
+            if job is None:
+                continue
+            try:
+                job.pipeline.infer(job.ready)
+                failures = 0
+            except Exception as error:
+                failures += 1
+                self._on_failed(job.camera)
+                if failures == 1:
+                    log.exception(
+                        "camera %s: frame %s failed", job.camera, job.ready.frame.sequence
+                    )
+                if failures == MAX_FAILURES:
+                    msg = f"{failures} frames failed in a row, the last one: {error}"
+                    self.fault = BackendError(msg)
+                    self._on_ill()
+            del job  # its frame may be a slot that a camera is waiting for
