@@ -34,9 +34,8 @@ STRIKES = 3
 HANG_UP_PAUSE_S = 60.0
 LONGEST_PAUSE_S = 3600.0
 # MQTT 5 reason codes of a PUBACK (3.4.2.1) that are about the topic or the client, so that the
-# next message would fare no better, and the one that no later time can mend.
+# next message would fare no better.
 NOT_AUTHORIZED, TOPIC_NAME_INVALID, QUOTA_EXCEEDED = 0x87, 0x90, 0x97
-PACKET_TOO_LARGE = 0x95
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +141,6 @@ class Delivery:
 
     def _refuse(self, row: Row, answer: Answer, now_ns: int) -> None:
         self.refused += 1
-        if answer.code == PACKET_TOO_LARGE:
-            self._drop(row)
-            return
         words = f"the broker refuses messages on {row.topic}: {answer.words}"
         hold = _Hold(now_ns + round(REFUSED_PAUSE_S * NS_PER_S), words)
         if words not in self.problems:
