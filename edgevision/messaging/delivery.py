@@ -30,7 +30,7 @@ REFUSED_PAUSE_S = 60.0
 # A message may be what the broker hangs up on if the connection ended this soon after it was
 # sent alone, and that STRIKES times in a row.
 SOON_S = 2.0
-STRIKES = 3
+STRIKES = 5
 HANG_UP_PAUSE_S = 60.0
 LONGEST_PAUSE_S = 3600.0
 # MQTT 5 reason codes of a PUBACK (3.4.2.1) that are about the topic or the client, so that the
