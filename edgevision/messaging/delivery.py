@@ -160,6 +160,8 @@ class Delivery:
         log.warning("%s", self._oversize)
 
     def _send(self, connection: Connection, now_ns: int) -> None:
+        if self._suspect is not None and not self._outbox.has(self._suspect.id):
+            self._suspect = None  # replaced by newer state, or dropped
         careful = self._singly or self._suspect is not None
         room = (1 if careful else connection.window) - len(self._flights)
         if room <= 0 or any(self._hangs_up(number) for number in self._flights):

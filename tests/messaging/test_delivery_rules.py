@@ -269,6 +269,21 @@ def test_while_a_message_that_kills_is_tried_again_no_other_is_on_its_way(
     assert _play(delivery, kills=0) == [3, 4, 5]
 
 
+def test_state_that_was_on_its_way_when_the_network_failed_slows_nothing_once_it_is_replaced(
+    outbox: Outbox, delivery: Delivery
+) -> None:
+    state = Message("p/yard/status", b'{"schema_version":1,"n":0}', qos=1, retain=True)
+    outbox.commit([state])
+    first, second = PlayedConnection(), PlayedConnection()
+    delivery.turn(first.link)
+    delivery.turn(None)
+    outbox.commit([state, *(event(n) for n in range(1, 6))])
+    delivery.turn(second.link)
+    second.answer()
+    delivery.turn(second.link)
+    assert second.numbers == [0, 1, 2, 3, 4, 5]
+
+
 def test_a_network_that_lets_nothing_through_holds_nothing_back(
     outbox: Outbox, delivery: Delivery
 ) -> None:

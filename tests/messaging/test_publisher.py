@@ -328,6 +328,15 @@ def test_a_message_above_the_bound_is_not_taken_and_counted(
     assert publisher.figures.depth == 0
 
 
+@pytest.mark.parametrize("topic", ["", "p/+/a", "p/#", "p/\0", "x" * 65536])
+def test_a_topic_that_nothing_can_be_published_on_is_refused_at_once(
+    idle: tuple[Publisher, ManualClock], topic: str
+) -> None:
+    publisher, _ = idle
+    with pytest.raises(ValueError, match="expected an MQTT topic"):
+        publisher.record(event(1, topic))
+
+
 def test_flush_is_true_once_it_is_on_the_disk_and_false_when_the_time_is_not_enough(
     idle: tuple[Publisher, ManualClock],
 ) -> None:
