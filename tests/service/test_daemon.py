@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import sqlite3
 import time
@@ -221,6 +222,22 @@ def test_sigterm_leaves_everything_in_the_outbox_when_there_is_no_broker(tmp_pat
         rows = db.execute("SELECT topic, payload FROM message ORDER BY id").fetchall()
     events = [json.loads(body) for topic, body in rows if topic.endswith("/events")]
     assert [event["status"] for event in events][-2:] == ["online", "offline"]
+
+
+def test_sigterm_ends_the_daemon_while_the_broker_stalls_and_loses_no_event(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    config = settings(mosquitto.port)
+    with running(tmp_path, config) as daemon:
+        listener.wait_for("yard/events")
+        listener.wait_for("yard/detections")
+        mosquitto.process.send_signal(signal.SIGSTOP)
+        try:
+            assert daemon.terminate(3.0) == 0
+        finally:
+            mosquitto.process.send_signal(signal.SIGCONT)
+    with running(tmp_path, config):
+        wait_until(lambda: "offline" in [e["status"] for e in listener.json("yard/events")])
 
 
 def test_an_outbox_in_memory_is_a_problem_in_the_status_and_in_the_metrics(
