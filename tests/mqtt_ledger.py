@@ -93,6 +93,8 @@ class LedgerProxy:
             except OSError:
                 near.close()
                 continue
+            for sock in (near, far):  # else pieces of a packet wait for each other
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             conversation = _Conversation(near, far)
             with self._lock:
                 self._conversations.append(conversation)

@@ -31,7 +31,7 @@ def test_the_default_device_is_a_name_that_the_schema_takes() -> None:
     assert config_of(device=default_device()).device == default_device()
 
 
-@pytest.mark.parametrize("section", ["runtime", "detection", "mqtt", "metrics"])
+@pytest.mark.parametrize("section", ["runtime", "detection", "mqtt", "metrics", "outbox"])
 def test_a_section_with_nothing_in_it_means_its_defaults(section: str) -> None:
     assert config_of(**{section: None}) == config_of()
 
@@ -42,6 +42,28 @@ def test_topics_begin_with_edgevision_and_the_device() -> None:
 
 def test_a_configured_prefix_takes_the_place_of_the_default() -> None:
     assert config_of(mqtt={"prefix": "home/cams"}).prefix == "home/cams"
+
+
+def test_the_state_folder_is_the_one_that_systemd_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/edgevision:/var/lib/other")
+    assert config_of().state_path == Path("/var/lib/edgevision")
+
+
+def test_without_systemd_the_state_folder_is_the_users_and_the_devices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("XDG_STATE_HOME", "relative/is/ignored")
+    folder = Path("/home/me/.local/state/edgevision/porch")
+    assert config_of(device="porch").state_path == folder
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert config_of(device="porch").state_path == Path("/state/edgevision/porch")
+
+
+def test_a_configured_state_folder_goes_before_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/edgevision")
+    assert config_of(state_folder="/srv/state").state_path == Path("/srv/state")
 
 
 @pytest.mark.parametrize("prefix", ["a/+/b", "#", "/a", "a/", "$SYS/a", "a\0", ""])

@@ -690,7 +690,10 @@ def test_the_shipped_configuration_takes_settings_from_the_environment(
     [
         ((), Config),
         (("cameras", "camera"), CameraConfig),
-        *(((name,), Config.model_fields[name].annotation) for name in ("detection", "metrics")),
+        *(
+            ((name,), Config.model_fields[name].annotation)
+            for name in ("detection", "metrics", "outbox")
+        ),
         (("runtime",), Config.model_fields["runtime"].annotation),
         (("mqtt",), MqttConfig),
         (("mqtt", "tls"), TlsConfig),

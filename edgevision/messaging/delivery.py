@@ -30,13 +30,12 @@ REFUSED_PAUSE_S = 60.0
 # A message may be what the broker hangs up on if the connection ended this soon after it was
 # sent alone, and that STRIKES times in a row.
 SOON_S = 2.0
-STRIKES = 3
+STRIKES = 5
 HANG_UP_PAUSE_S = 60.0
 LONGEST_PAUSE_S = 3600.0
 # MQTT 5 reason codes of a PUBACK (3.4.2.1) that are about the topic or the client, so that the
-# next message would fare no better, and the one that no later time can mend.
+# next message would fare no better.
 NOT_AUTHORIZED, TOPIC_NAME_INVALID, QUOTA_EXCEEDED = 0x87, 0x90, 0x97
-PACKET_TOO_LARGE = 0x95
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +141,6 @@ class Delivery:
 
     def _refuse(self, row: Row, answer: Answer, now_ns: int) -> None:
         self.refused += 1
-        if answer.code == PACKET_TOO_LARGE:
-            self._drop(row)
-            return
         words = f"the broker refuses messages on {row.topic}: {answer.words}"
         hold = _Hold(now_ns + round(REFUSED_PAUSE_S * NS_PER_S), words)
         if words not in self.problems:
@@ -164,6 +160,8 @@ class Delivery:
         log.warning("%s", self._oversize)
 
     def _send(self, connection: Connection, now_ns: int) -> None:
+        if self._suspect is not None and not self._outbox.has(self._suspect.id):
+            self._suspect = None  # replaced by newer state, or dropped
         careful = self._singly or self._suspect is not None
         room = (1 if careful else connection.window) - len(self._flights)
         if room <= 0 or any(self._hangs_up(number) for number in self._flights):

@@ -9,6 +9,11 @@ from dataclasses import dataclass, replace
 _CONTRACT = b'{"schema_version"'
 
 
+def is_topic(topic: str) -> bool:
+    """Return whether a message can be published on this topic (MQTT 5, 4.7.1, 4.7.3)."""
+    return 0 < len(topic.encode()) < 65536 and not set(topic) & set("+#\0")
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A topic and its payload, with how it is to be delivered."""

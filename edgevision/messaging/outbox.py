@@ -185,6 +185,12 @@ class Outbox:
         found = self._do(lambda db: db.execute(query, values).fetchall())
         return [Row(number, bool(retain), *rest) for number, retain, *rest in found]
 
+    def has(self, number: int) -> bool:
+        """Return whether a row with this id waits."""
+        query = "SELECT count(*) FROM message WHERE id = ?"
+        (found,) = self._do(lambda db: db.execute(query, (number,)).fetchone())
+        return bool(found)
+
     @property
     def disk_due(self) -> bool:
         """Return whether it is time to try the disk again."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgevision.messaging.message import is_topic
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -160,7 +162,7 @@ def rescue(path: Path) -> list[Row]:
             if _part(path, part).is_file():
                 shutil.copyfile(_part(path, part), _part(copy, part))
         with contextlib.closing(sqlite3.connect(copy)) as db:
-            found.extend(row for row in rows_in(db) if _is_json(row.payload))
+            found.extend(row for row in rows_in(db) if _is_sound(row))
     return found
 
 
@@ -189,13 +191,13 @@ def keep_aside(path: Path, kind: str) -> Path:
     return target
 
 
-def _is_json(payload: object) -> bool:
-    """Return whether a payload came through the damage: SQLite has no checksums."""
+def _is_sound(row: Row) -> bool:
+    """Return whether a row came through the damage: SQLite has no checksums."""
     try:
-        json.loads(payload if isinstance(payload, bytes) else b"")
-    except ValueError:
+        json.loads(row.payload)
+        return is_topic(row.topic)
+    except (ValueError, TypeError, AttributeError):
         return False
-    return True
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgevision.clock import NS_PER_S
 from edgevision.messaging.delivery import Delivery
+from edgevision.messaging.message import is_topic
 from edgevision.messaging.outbox import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
@@ -93,7 +94,13 @@ class Publisher:
         A retained one is state: it replaces what still waits on its topic. The others are
         events: all are kept, in order. What is larger than `MAX_MESSAGE_BYTES` is dropped and
         counted, and so is the oldest where too many wait for the disk.
+
+        Raises:
+            ValueError: nothing can be published on this topic.
         """
+        if not is_topic(message.topic):
+            msg = f"expected an MQTT topic without + # and zero characters, got {message.topic!r}"
+            raise ValueError(msg)
         with self._news:
             self._count_recorded += 1
             if message.size_bytes > MAX_MESSAGE_BYTES:

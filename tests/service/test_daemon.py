@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
+import sqlite3
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import jsonschema
@@ -162,6 +166,90 @@ def test_a_refused_password_is_logged_without_it_and_the_service_goes_on(
         assert daemon.process.poll() is None
         assert "wr0ng-word" not in daemon.log
         assert daemon.terminate() == 0
+
+
+def test_what_a_camera_did_while_the_broker_was_away_is_told_afterwards_in_order(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    mosquitto.stop()
+    cameras = {"yard": {"source": "later.avi"}}
+    with running(tmp_path, settings(mosquitto.port, cameras)) as daemon:
+        wait_until(lambda: "cannot be" in daemon.log, 20)
+        shutil.copy(RECORDING, tmp_path / "later.avi")
+        wait_until(lambda: "camera yard: online" in daemon.log, 20)
+        daemon.terminate()
+    mosquitto.start()
+    late = Listener(mosquitto.port)
+    with running(
+        tmp_path, settings(mosquitto.port, {"yard": {**cameras["yard"], "enabled": False}})
+    ):
+        events = late.wait_for("yard/events", 3)
+    late.close()
+    assert [event["status"] for event in events] == ["offline", "online", "offline"]
+    assert [event.get("previous_status") for event in events] == [None, "offline", "online"]
+    assert "cannot be" in events[0]["reason"] or events[0]["reason"] == "starting"
+    assert all(event["delayed"] for event in events)
+    assert [event["id"] for event in events] == sorted({event["id"] for event in events})
+
+
+def test_events_that_sigkill_left_in_the_outbox_come_with_the_next_run(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    cameras = {"yard": {"source": RECORDING, "loop": True}}
+    with running(tmp_path, settings(1, cameras)) as daemon:  # nobody listens there
+        wait_until(lambda: "camera yard: online" in daemon.log, 20)
+        time.sleep(0.5)
+        daemon.process.kill()
+        daemon.process.wait(10)
+    with running(tmp_path, settings(mosquitto.port, cameras)):
+        wait_until(
+            lambda: [e["status"] for e in listener.json("yard/events")].count("online") == 2, 20
+        )
+    events = listener.json("yard/events")
+    ids = [event["id"] for event in events]
+    assert ids == sorted(set(ids))
+    first_run = [event for event in events if event["id"].split("-")[0] == ids[0].split("-")[0]]
+    assert first_run[-1]["status"] == "online"
+    assert all(event["delayed"] for event in first_run)
+    assert len(first_run) < len(events)
+
+
+def test_sigterm_leaves_everything_in_the_outbox_when_there_is_no_broker(tmp_path: Path) -> None:
+    with running(tmp_path, settings(1)) as daemon:
+        wait_until(lambda: "camera yard: online" in daemon.log, 20)
+        assert daemon.terminate(3.0) == 0
+    with closing(sqlite3.connect(tmp_path / "state" / "outbox.sqlite")) as db:
+        rows = db.execute("SELECT topic, payload FROM message ORDER BY id").fetchall()
+    events = [json.loads(body) for topic, body in rows if topic.endswith("/events")]
+    assert [event["status"] for event in events][-2:] == ["online", "offline"]
+
+
+def test_sigterm_ends_the_daemon_while_the_broker_stalls_and_loses_no_event(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    config = settings(mosquitto.port)
+    with running(tmp_path, config) as daemon:
+        listener.wait_for("yard/events")
+        listener.wait_for("yard/detections")
+        mosquitto.process.send_signal(signal.SIGSTOP)
+        try:
+            assert daemon.terminate(3.0) == 0
+        finally:
+            mosquitto.process.send_signal(signal.SIGCONT)
+    with running(tmp_path, config):
+        wait_until(lambda: "offline" in [e["status"] for e in listener.json("yard/events")])
+
+
+def test_an_outbox_in_memory_is_a_problem_in_the_status_and_in_the_metrics(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with running(tmp_path, settings(mosquitto.port, state_folder=str(tmp_path / "file" / "x"))):
+        status = listener.wait_for("porch/status")[-1]
+        metrics = listener.wait_for("porch/metrics")[-1]
+        listener.wait_for("yard/events")
+    assert "outbox is kept in memory" in status["problems"][0]
+    assert metrics["outbox_storage"] == "memory"
 
 
 @pytest.mark.parametrize(
