@@ -161,7 +161,7 @@ class Daemon:
     # On the camera threads.
 
     def _captured(self, frame: Frame) -> None:
-        self._meters[frame.camera].captured(frame.captured_ns)
+        self._meters[frame.camera].captured(frame.captured_ns, frame.sequence)
         try:
             ready = self._pipeline.prepare(frame)
         except Exception:

@@ -55,7 +55,9 @@ class MessageWriter:
             camera=camera,
             status=state.status,
             reason=state.reason,
+            fault=state.fault,
             since=state.since,
+            frame_size=state.frame_size,
             source=self._cameras[camera].shown_source,
         )
         return Message(self.topics.camera_status(camera), message.encode(), qos=1, retain=True)
