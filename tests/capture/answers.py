@@ -16,14 +16,10 @@ class Answering:
         self._hangs = hangs
         self._server = socket.socket()
         self._server.bind(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
         self._server.listen(0 if answer is None else 16)
         self._kept: list[socket.socket] = []
         self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    @property
-    def port(self) -> int:
-        port: int = self._server.getsockname()[1]
-        return port
 
     def __enter__(self) -> Self:
         if self._answer is None:  # a full queue: who comes now is not even refused
@@ -61,6 +57,9 @@ class Answering:
         asked = b""
         while more := connection.recv(4096):
             asked += more
+            if asked.startswith(b"\x16"):  # the beginning of TLS
+                connection.sendall(self._answer)
+                break
             while b"\r\n\r\n" in asked:
                 request, _, asked = asked.partition(b"\r\n\r\n")
                 answer = self._answer

@@ -17,7 +17,6 @@ from capture.cameras import Behaviour, MjpegCamera
 from capture.sources import wait_until
 
 from edgevision.cameraconfig import CameraConfig
-from edgevision.capture.protocol import MAX_BAD_FRAMES
 from edgevision.capture.remote import CameraWorker, open_request
 from edgevision.errors import BadFrameError, CameraError
 
@@ -146,16 +145,15 @@ def test_a_frame_is_handed_over_with_the_time_of_its_arrival() -> None:
         assert abs(worker.arrival.captured_at.timestamp() - time.time()) < 60
 
 
-def test_a_frame_size_that_changes_in_mid_stream_is_followed() -> None:
+def test_pictures_that_grow_in_mid_stream_are_scaled_to_the_size_it_began_with() -> None:
+    # OpenCV's FFmpeg reader does that. Boxes are fractions of the frame, so they stay right.
     with MjpegCamera(Behaviour(grows_at=20)) as camera, opened(camera.url) as worker:
-        assert worker.grab()
-        first = worker.retrieve()
-        image = first
-        while image.shape == first.shape:
+        grey = 0
+        while grey < 45:
             assert worker.grab()
             image = worker.retrieve()
-        assert (first.shape, image.shape) == ((48, 64, 3), (96, 128, 3))
-        assert int(first[0, 0, 0]) == int(first[47, 63, 2])
+            grey = int(image[0, 0, 0])
+            assert image.shape == (48, 64, 3)
 
 
 def test_retrieve_without_grab_is_refused() -> None:
@@ -344,7 +342,3 @@ def test_a_daemon_that_is_killed_leaves_no_worker(
         daemon.kill()
         daemon.wait(30)
         wait_until(lambda: is_gone(pid))
-
-
-def test_frames_that_cannot_be_decoded_end_the_stream_after_30_in_a_row() -> None:
-    assert MAX_BAD_FRAMES == 30
