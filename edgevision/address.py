@@ -8,12 +8,14 @@ import re
 from enum import Enum
 
 _NUMBER = re.compile(r"[0-9]{1,3}\Z")
+_CSI = re.compile(r"csi(?::([0-9]{1,2}))?\Z")
 
 
 class SourceKind(Enum):
     """What kind of thing a camera's source is."""
 
     DEVICE = "device"
+    CSI = "csi"
     STREAM = "stream"
     RECORDING = "recording"
     IMAGES = "images"
@@ -21,14 +23,16 @@ class SourceKind(Enum):
     @property
     def is_live(self) -> bool:
         """Return whether frames come whether or not anyone takes them."""
-        return self in {SourceKind.DEVICE, SourceKind.STREAM}
+        return self in {SourceKind.DEVICE, SourceKind.CSI, SourceKind.STREAM}
 
 
 def classify_source(source: str) -> SourceKind:
-    """Tell devices (`0`, `/dev/…`), streams (`rtsp://…`), image folders and recordings apart."""
+    """Tell devices (`0`, `/dev/…`), `csi`, streams (`rtsp://…`), folders and recordings apart."""
     # /dev/shm holds files.
     if _NUMBER.match(source) or re.match(r"^/dev/(?!shm/)", source):
         return SourceKind.DEVICE
+    if _CSI.match(source):
+        return SourceKind.CSI
     if re.match(r"^(rtsps?|https?|rtmps?|udp|tcp|srt)://", source, re.IGNORECASE):
         return SourceKind.STREAM
     # Path.is_dir raises for folders that nobody may look at and for names that are too long.
@@ -38,6 +42,12 @@ def classify_source(source: str) -> SourceKind:
 def device_path(source: str) -> str:
     """Return a device's file: `0` stands for /dev/video0."""
     return f"/dev/video{int(source)}" if _NUMBER.match(source) else source
+
+
+def csi_number(source: str) -> int:
+    """Return which CSI camera is meant: `csi` stands for `csi:0`."""
+    match = _CSI.match(source)
+    return int(match[1] or 0) if match else 0
 
 
 def is_loopback(host: str) -> bool:

@@ -23,6 +23,8 @@ from edgevision.address import (
 )
 from edgevision.configtypes import Pixels, Score, Seconds, Section, as_text, resolve
 
+# Sources that can be asked for a size.
+_SIZED = frozenset({SourceKind.DEVICE, SourceKind.CSI})
 _Source = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -47,7 +49,7 @@ class CameraConfig(Section):
     source: Annotated[
         _Source, BeforeValidator(as_text, json_schema_input_type=_Source | int), Field(repr=False)
     ]
-    """0, /dev/v4l/by-id/…, rtsp://…, http://…, a recording, or a folder of images."""
+    """0, /dev/v4l/by-id/…, csi, rtsp://…, http://…, a recording, or a folder of images."""
     enabled: bool = True
     """Whether this camera is used."""
     width: Pixels | None = None
@@ -64,6 +66,10 @@ class CameraConfig(Section):
     """Begin a recording or image folder again at its end."""
     stall_after_s: Seconds = 10.0
     """A camera without a frame for this long is published as stalled."""
+    frozen_after_s: Seconds | None = 60.0
+    """A live camera whose picture stays the same for this long is published as frozen."""
+    black_after_s: Seconds | None = 10.0
+    """A live camera whose picture is dark and empty for this long is published as black."""
     detection: DetectionConfig | None = None
     """Settings that differ from the general ones for this camera."""
 
@@ -87,11 +93,11 @@ class CameraConfig(Section):
         if self.kind.is_live and self.loop:
             msg = "expected loop only for recordings and image folders, got it for a live source"
             raise ValueError(msg)
-        if self.kind is not SourceKind.DEVICE:
-            for key in ("width", "height", "pixel_format"):
-                if getattr(self, key) is not None:
-                    msg = f"expected {key} only for devices, got it for a {self.kind.value}"
-                    raise ValueError(msg)
+        for key in ("width", "height", "pixel_format"):
+            takers = {SourceKind.DEVICE} if key == "pixel_format" else _SIZED
+            if getattr(self, key) is not None and self.kind not in takers:
+                msg = f"expected {key} only for devices, got it for a {self.kind.value}"
+                raise ValueError(msg)
         if (self.width is None) != (self.height is None):
             msg = "expected width and height together, got one of them"
             raise ValueError(msg)

@@ -7,6 +7,29 @@ systemd must not restart the service on 78 and may on all others.
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
+CameraFault: TypeAlias = Literal[
+    "unauthorized",
+    "not_found",
+    "rejected",
+    "port_closed",
+    "unknown_host",
+    "unreachable",
+    "tls",
+    "no_frames",
+    "wrong_format",
+    "broken_off",
+    "corrupt",
+    "hung",
+    "crashed",
+    "no_device",
+    "no_permission",
+    "busy",
+    "not_installed",
+]
+"""What is wrong with a live camera, for programs; the message says it for people."""
+
 
 class EdgevisionError(Exception):
     """Base of all errors a user may see: `str(error)` is complete, `exit_status` distinct."""
@@ -45,6 +68,15 @@ class SourceError(EdgevisionError):
     """A camera, stream, recording or image cannot be opened or read."""
 
     exit_status = 66
+
+
+class CameraError(SourceError):
+    """A live camera cannot be opened or read; it is tried again."""
+
+    def __init__(self, message: str, *, fault: CameraFault) -> None:
+        """Keep the kind of fault beside the message."""
+        super().__init__(message)
+        self.fault = fault
 
 
 class BadFrameError(SourceError):

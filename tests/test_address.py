@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from edgevision.address import (
     SourceKind,
     classify_source,
+    csi_number,
     device_path,
     is_loopback,
     misspelt_address,
@@ -36,6 +37,10 @@ PASSWORD = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=
         ("http://camera/video.mjpg", SourceKind.STREAM),
         ("https://camera/video.mjpg", SourceKind.STREAM),
         ("udp://@:5000", SourceKind.STREAM),
+        ("csi", SourceKind.CSI),
+        ("csi:1", SourceKind.CSI),
+        ("csi:x", SourceKind.RECORDING),
+        ("./csi", SourceKind.RECORDING),
         ("clip.avi", SourceKind.RECORDING),
         ("/dev/shm/clip.avi", SourceKind.RECORDING),  # noqa: S108
         ("./0", SourceKind.RECORDING),
@@ -63,12 +68,13 @@ def test_any_text_is_some_kind_of_source(text: str) -> None:
     ("kind", "live"),
     [
         (SourceKind.DEVICE, True),
+        (SourceKind.CSI, True),
         (SourceKind.STREAM, True),
         (SourceKind.RECORDING, False),
         (SourceKind.IMAGES, False),
     ],
 )
-def test_devices_and_streams_alone_are_live(kind: SourceKind, live: bool) -> None:  # noqa: FBT001
+def test_devices_csi_cameras_and_streams_alone_are_live(kind: SourceKind, live: bool) -> None:  # noqa: FBT001
     assert kind.is_live is live
 
 
@@ -78,6 +84,11 @@ def test_devices_and_streams_alone_are_live(kind: SourceKind, live: bool) -> Non
 )
 def test_a_device_number_stands_for_its_file(source: str, path: str) -> None:
     assert device_path(source) == path
+
+
+@pytest.mark.parametrize(("source", "number"), [("csi", 0), ("csi:0", 0), ("csi:1", 1)])
+def test_csi_stands_for_the_first_csi_camera(source: str, number: int) -> None:
+    assert csi_number(source) == number
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LocalHost"])

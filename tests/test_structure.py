@@ -30,8 +30,10 @@ ALLOWED = {
     "onnxruntime": {"inference/onnxruntime.py"},
     "paho": {"messaging/connection.py"},
     "cv2": {
+        "capture/camera.py",
         "capture/images.py",
-        "capture/source.py",
+        "capture/picture.py",
+        "capture/rotation.py",
         "capture/video.py",
         "cli/offline.py",
         "detection/draw.py",
@@ -89,12 +91,12 @@ def name_of(file: Path) -> str:
     return str(file.relative_to(PACKAGE))
 
 
-def loaded_by(module: str) -> list[str]:
-    """Return which of the slow packages are loaded after this import in a fresh process."""
-    script = (
-        f"import sys, {module}\n"
-        "print(*sorted({'cv2', 'onnx', 'onnxruntime', 'paho', 'tflite'} & set(sys.modules)))"
-    )
+SLOW = frozenset({"cv2", "onnx", "onnxruntime", "paho", "tflite"})
+
+
+def loaded_by(module: str, packages: frozenset[str] = SLOW) -> list[str]:
+    """Return which of these packages are loaded after this import in a fresh process."""
+    script = f"import sys, {module}\nprint(*sorted({set(packages)!r} & set(sys.modules)))"
     command = [sys.executable, "-c", script]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
@@ -175,6 +177,22 @@ def test_a_room_loads_the_package_that_it_owns_and_not_the_others(
     module: str, package: str
 ) -> None:
     assert loaded_by(module) == [package]
+
+
+@pytest.mark.parametrize(
+    ("module", "loaded"),
+    [
+        ("edgevision.capture.worker", []),
+        ("edgevision.capture.worker, edgevision.capture.csi", []),
+        ("edgevision.capture.worker, edgevision.capture.camera", ["cv2"]),
+        ("edgevision.capture.worker, edgevision.capture.rotation", ["cv2"]),
+    ],
+)
+def test_the_capture_worker_loads_nothing_but_numpy_and_what_its_camera_needs(
+    module: str, loaded: list[str]
+) -> None:
+    heavy = SLOW | {"numpy", "picamera2", "psutil", "pydantic", "rich", "typer", "yaml"}
+    assert loaded_by(module, heavy) == [*loaded, "numpy"]
 
 
 @pytest.mark.parametrize("file", MODULES, ids=name_of)

@@ -6,17 +6,18 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
+from edgevision.capture.protocol import InThread
 from edgevision.errors import BadFrameError
 
 if TYPE_CHECKING:
-    from edgevision.capture.source import FrameSource
+    from edgevision.capture.protocol import FrameSource
     from edgevision.records import U8
 
 DEPTH = 4
 POLL_S = 0.1
 
 
-class DecodedAhead:
+class DecodedAhead(InThread):
     """A recording that is decoded in a thread of its own. Loses nothing and keeps the order."""
 
     def __init__(self, source: FrameSource) -> None:

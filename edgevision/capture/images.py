@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from edgevision.capture.protocol import InThread
 from edgevision.errors import BadFrameError, SourceError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def read_image(path: Path) -> U8:
     return np.asarray(image, np.uint8)
 
 
-class ImageFolder:
+class ImageFolder(InThread):
     """The images of a folder in the order of their names."""
 
     def __init__(self, folder: Path, *, fps: float | None = None) -> None:
@@ -66,8 +67,8 @@ class ImageFolder:
             msg = f"{folder}: expected image files ({kinds}), got none"
             raise SourceError(msg)
         self._next = 0
-        self.fps: float | None = fps or DEFAULT_FPS
-        self.frame_count: int | None = len(self._paths)
+        self.fps = fps or DEFAULT_FPS
+        self.frame_count = len(self._paths)
 
     def grab(self) -> bool:
         """Go to the next image; False after the last."""

@@ -6,12 +6,16 @@ import logging
 import random
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edgevision.address import SourceKind
+from edgevision.capture.devicename import stable_name
+from edgevision.capture.picture import ALIVE, PictureWatch
+from edgevision.capture.protocol import MAX_BAD_FRAMES, Arrival, Skipped
 from edgevision.capture.source import open_source
 from edgevision.clock import NS_PER_S
-from edgevision.errors import BadFrameError, SourceError
+from edgevision.errors import BadFrameError, CameraError, SourceError
 from edgevision.records import Frame
 
 if TYPE_CHECKING:
@@ -19,20 +23,25 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from edgevision.cameraconfig import CameraConfig
-    from edgevision.capture.source import FrameSource
+    from edgevision.capture.picture import Look
+    from edgevision.capture.protocol import FrameSource
     from edgevision.clock import Clock
+    from edgevision.errors import CameraFault
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-# Bad frames in a row after which a source is opened again.
-MAX_BAD_FRAMES = 30
 # A source that has held for this long was a good one: after a fault it is tried again soon.
 STEADY_S = 5.0
 STARTING = "starting"
 END_OF_RECORDING = "end of recording"
 STOPPED = "service stopped"
+
+
+Status: TypeAlias = Literal["online", "offline", "stalled", "frozen", "black", "disabled"]
+# While a camera has one of these, its frames are inferred.
+DELIVERING: frozenset[Status] = frozenset({"online", "frozen", "black"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +51,16 @@ class CameraState:
     Attributes:
         status: as published.
         reason: in words.
-        since: time of day of the change, UTC.
+        since: time of day when this status, with this fault, began, UTC.
+        fault: what is wrong with a live camera, for programs.
+        frame_size: width and height of the last frame, after rotation.
     """
 
-    status: Literal["online", "offline", "stalled", "disabled"]
+    status: Status
     reason: str
     since: datetime
+    fault: CameraFault | None = None
+    frame_size: tuple[int, int] | None = None
 
 
 class CameraReader:
@@ -77,6 +90,7 @@ class CameraReader:
         self.name = name
         self.captured = 0
         self.unusable = 0
+        self.overwritten = 0
         self.reconnects = 0
         self._camera = camera
         self._deliver = deliver
@@ -86,6 +100,9 @@ class CameraReader:
         self._state = CameraState("offline", STARTING, clock.wall())
         self._last_frame_ns, self._last_frame_at = clock.monotonic_ns(), clock.wall()
         self.turned_ns = clock.monotonic_ns()
+        self._source: FrameSource | None = None
+        self._accounted = Skipped()
+        self._hinted = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"camera-{name}", daemon=True)
 
@@ -101,16 +118,19 @@ class CameraReader:
 
     @property
     def usable(self) -> int:
-        """Return how many of the captured frames could be used."""
-        return self.captured - self.unusable
+        """Return how many of the captured frames were delivered."""
+        return self.captured - self.unusable - self.overwritten
 
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Ask the thread to end and wait for it; a blocked read may outlast the wait."""
+        """Ask the thread to end and wait for it; a blocked read of a file may outlast the wait."""
         self._stopping.set()
+        source = self._source
+        if source is not None:
+            source.interrupt()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
@@ -118,10 +138,15 @@ class CameraReader:
         """Return the present state: stalled when an open source has been silent too long."""
         state, last_ns, last_at = self._state, self._last_frame_ns, self._last_frame_at
         silent_s = (self._clock.monotonic_ns() - last_ns) / NS_PER_S
-        if state.status == "online" and silent_s > self._camera.stall_after_s:
-            reason = f"no frame for {self._camera.stall_after_s:g} s"
-            return CameraState("stalled", reason, last_at)
+        if state.status in DELIVERING and silent_s > self._camera.stall_after_s:
+            live = self._camera.kind.is_live
+            fault: CameraFault | None = "no_frames" if live else None
+            return CameraState("stalled", self._silence, last_at, fault, state.frame_size)
         return state
+
+    @property
+    def _silence(self) -> str:
+        return f"no frame for {self._camera.stall_after_s:g} s"
 
     def _run(self) -> None:
         pause_s = self._first_pause_s
@@ -136,7 +161,10 @@ class CameraReader:
                     return
                 continue
             except SourceError as error:
-                self._become("offline", str(error))
+                if self._stopping.is_set():
+                    self._become("offline", STOPPED)
+                    return
+                self._note_fault(error)
                 played = self.usable > usable and self._camera.kind is SourceKind.RECORDING
                 if played and not self._camera.loop:  # once is enough, also of a damaged file
                     return
@@ -151,20 +179,26 @@ class CameraReader:
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def _read_until_end(self) -> None:
-        source = self._opener(self._camera)
+        self._accounted = Skipped()
+        source = self._source = self._opener(self._camera)
         try:
+            watch = self._watch()
             next_ns = self._clock.monotonic_ns()
             usable, bad = self.usable, 0
-            while not self._stopping.is_set() and source.grab():
+            while not self._stopping.is_set() and self._grab(source):
                 self.turned_ns = self._clock.monotonic_ns()
                 if source.fps is not None:
                     next_ns = self._keep_pace(next_ns, source.fps)
-                captured_ns, captured_at = self._clock.monotonic_ns(), self._clock.wall()
+                arrival = source.arrival
+                if arrival is None:
+                    arrival = Arrival(self._clock.monotonic_ns(), self._clock.wall())
                 sequence = self.captured
                 self.captured += 1
                 try:
                     image = source.retrieve()
-                    frame = Frame(self.name, sequence, image, captured_ns, captured_at)
+                    at_ns, at = arrival.captured_ns, arrival.captured_at
+                    frame = Frame(self.name, sequence, image, at_ns, at)
+                    del image  # a slot that is shared with a worker goes back with its last name
                 except BadFrameError as error:
                     self.unusable += 1
                     bad += 1
@@ -173,9 +207,11 @@ class CameraReader:
                         raise SourceError(msg) from None
                     continue
                 bad = 0
-                self._last_frame_ns, self._last_frame_at = captured_ns, captured_at
-                self._become("online", "frames arrive")
+                self._last_frame_ns, self._last_frame_at = at_ns, at
+                look = watch.see(frame.image, arrival) if watch else ALIVE
+                self._show(look, frame)
                 self._deliver(frame)
+                del frame
             if self._stopping.is_set():
                 return
             if self.usable == usable:
@@ -184,7 +220,28 @@ class CameraReader:
             if source.fps is not None:  # the last frame has its time too before a loop begins
                 self._keep_pace(next_ns, source.fps)
         finally:
+            self._source = None
             source.close()
+
+    def _watch(self) -> PictureWatch | None:
+        if not self._camera.kind.is_live:
+            return None
+        return PictureWatch(
+            frozen_after_s=self._camera.frozen_after_s, black_after_s=self._camera.black_after_s
+        )
+
+    def _grab(self, source: FrameSource) -> bool:
+        """Wait for the next frame; count those that came before it and were skipped."""
+        try:
+            return source.grab()
+        finally:
+            now, before = source.skipped, self._accounted
+            overwritten = now.overwritten - before.overwritten
+            unusable = now.unusable - before.unusable
+            self._accounted = now
+            self.overwritten += overwritten
+            self.unusable += unusable
+            self.captured += overwritten + unusable
 
     def _keep_pace(self, due_ns: int, fps: float) -> int:
         """Wait until a recording's frame is due; return when the next one is."""
@@ -197,6 +254,47 @@ class CameraReader:
             wait_s = (due_ns - self.turned_ns) / NS_PER_S
         return due_ns + period_ns
 
-    def _become(self, status: Literal["online", "offline", "stalled"], reason: str) -> None:
-        if (status, reason) != (self._state.status, self._state.reason):
-            self._state = CameraState(status, reason, self._clock.wall())
+    def _show(self, look: Look, frame: Frame) -> None:
+        height, width = frame.image.shape[:2]
+        reason = {
+            "online": "frames arrive",
+            "frozen": f"the same picture for {self._camera.frozen_after_s} s",
+            "black": f"a black picture for {self._camera.black_after_s} s",
+        }[look.status]
+        since = look.began.captured_at if look.began else None
+        self._become(look.status, reason, since=since, frame_size=(width, height))
+        if not self._hinted:
+            self._hinted = True
+            self._hint_at_stable_name()
+
+    def _hint_at_stable_name(self) -> None:
+        if self._camera.kind is SourceKind.DEVICE:
+            device = Path(self._camera.device_path)
+            name = stable_name(device)
+            if name is not None:
+                log.info("camera %s: %s is also %s, which stays", self.name, device, name)
+
+    def _note_fault(self, error: SourceError) -> None:
+        """Go offline, or stay stalled: a camera that delivered and fell silent is still that."""
+        fault = error.fault if isinstance(error, CameraError) else None
+        before = self._state.status
+        if fault in {"no_frames", "hung"} and (before == "stalled" or before in DELIVERING):
+            reason = self._silence if fault == "no_frames" else str(error)
+            self._become("stalled", reason, fault=fault, since=self._last_frame_at)
+        else:
+            self._become("offline", str(error), fault=fault)
+
+    def _become(
+        self,
+        status: Status,
+        reason: str,
+        *,
+        fault: CameraFault | None = None,
+        since: datetime | None = None,
+        frame_size: tuple[int, int] | None = None,
+    ) -> None:
+        was = self._state
+        if since is None:
+            same = (status, fault) == (was.status, was.fault)
+            since = was.since if same else self._clock.wall()
+        self._state = CameraState(status, reason, since, fault, frame_size or was.frame_size)

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.json_schema import models_json_schema
 
+from edgevision.errors import CameraFault  # noqa: TC001 - pydantic reads the annotations
+
 SCHEMA_VERSION: Literal[1] = 1
 
 
@@ -36,7 +38,7 @@ Fraction = Annotated[
     float, Field(ge=0, le=1), PlainSerializer(lambda value: round(value, 5), return_type=float)
 ]
 Count = Annotated[int, Field(ge=0)]
-CameraStatus = Literal["online", "offline", "stalled", "disabled"]
+CameraStatus = Literal["online", "offline", "stalled", "frozen", "black", "disabled"]
 Delayed = Annotated[
     Literal[True] | None,
     Field(description="Recorded before the connection over which it was sent; else absent."),
@@ -80,10 +82,15 @@ class CameraStatusMessage(_Message):
 
     camera: str
     status: CameraStatus
+    """Frames arrive while it is `online`, `frozen` or `black`."""
     reason: str
     """What is going on, in words."""
+    fault: CameraFault | None = None
+    """What is wrong with a live camera, for programs."""
     since: Timestamp
-    """When this status began."""
+    """When this status, with this fault, began."""
+    frame_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    """Width and height of the last frame in pixels, after rotation."""
     source: str
     """Where the frames come from, without user and password."""
     delayed: Delayed = None
@@ -107,6 +114,8 @@ class CameraEventMessage(_Message):
     """None: the service has just started."""
     reason: str
     """What is going on, in words."""
+    fault: CameraFault | None = None
+    """What is wrong with a live camera, for programs."""
     delayed: Delayed = None
 
 
@@ -198,6 +207,7 @@ class CameraMetricsMessage(_Message):
     camera: str
     measured_at: Timestamp
     capture_fps: Hertz
+    """The three rates read 0 while no frames arrive."""
     inference_fps: Hertz
     publish_fps: Hertz
     frames: FramesRecord

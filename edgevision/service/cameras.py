@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from edgevision.capture.reader import (
+    DELIVERING,
     END_OF_RECORDING,
     LONGEST_PAUSE_S,
     STARTING,
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from edgevision.records import Frame
 
 log = logging.getLogger(__name__)
-
-# Statuses in which frames arrive.
-DELIVERING = frozenset({"online", "frozen", "black"})
 
 
 class Camera:

@@ -177,7 +177,7 @@ class Daemon:
         camera, pipeline = self._cameras.get(frame.camera), self._pipeline
         if camera is None:  # it has just been taken out of the configuration
             return
-        camera.meter.captured(frame.captured_ns)
+        camera.meter.captured(frame.captured_ns, frame.sequence)
         try:
             ready = pipeline.prepare(frame)
         except Exception:

@@ -6,6 +6,7 @@ import threading
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from edgevision.capture.reader import DELIVERING
 from edgevision.clock import NS_PER_S, LatencyWindow, RateMeter, elapsed_ms
 from edgevision.messaging.payloads import (
     CameraMetricsMessage,
@@ -40,6 +41,7 @@ class CameraMeter:
         self._capture = RateMeter(window_s)
         self._inference = RateMeter(window_s)
         self._publish = RateMeter(window_s)
+        self._last: tuple[int, int] | None = None  # captured_ns and sequence of the last frame
         self._latency = {stage: LatencyWindow() for stage in (*_STAGES, "capture_to_publish")}
 
     @property
@@ -57,10 +59,23 @@ class CameraMeter:
         """Return when a frame was last inferred, or failed and was counted."""
         return self._result_ns
 
-    def captured(self, now_ns: int) -> None:
-        """Note an arrival."""
+    def captured(self, captured_ns: int, sequence: int | None = None) -> None:
+        """Note an arrival.
+
+        Args:
+            captured_ns: when.
+            sequence: number of the frame. Gaps are frames that the capture worker overwrote or
+                could not decode: they arrived too, evenly spread over the time since the last.
+        """
         with self._lock:
-            self._capture.mark(now_ns / NS_PER_S)
+            last = self._last or (captured_ns, (sequence or 0) - 1)
+            missed = 0 if sequence is None else max(0, sequence - last[1] - 1)
+            step_ns = (captured_ns - last[0]) / (missed + 1)
+            for number in range(missed):
+                self._capture.mark((last[0] + (number + 1) * step_ns) / NS_PER_S)
+            self._capture.mark(captured_ns / NS_PER_S)
+            if sequence is not None:
+                self._last = captured_ns, sequence
 
     def failed(self, now_ns: int) -> None:
         """Note a frame that the network refused."""
@@ -93,6 +108,8 @@ class CameraMeter:
     ) -> CameraMetricsMessage:
         """Return the camera's metrics as published."""
         now_s = now_ns / NS_PER_S
+        # A camera that delivers nothing has no rate, however recent its last frames are.
+        delivers = reader.state().status in DELIVERING
         with self._lock:
             latency = {
                 stage: PercentilesRecord(p50=values.p50, p95=values.p95, p99=values.p99)
@@ -103,14 +120,14 @@ class CameraMeter:
                 device=device,
                 camera=reader.name,
                 measured_at=at,
-                capture_fps=self._capture.rate_hz(now_s),
-                inference_fps=self._inference.rate_hz(now_s),
-                publish_fps=self._publish.rate_hz(now_s),
+                capture_fps=self._capture.rate_hz(now_s) if delivers else 0.0,
+                inference_fps=self._inference.rate_hz(now_s) if delivers else 0.0,
+                publish_fps=self._publish.rate_hz(now_s) if delivers else 0.0,
                 frames=FramesRecord(
                     captured=reader.captured,
                     inferred=self._inferred,
                     published=self._published,
-                    overwritten=overwritten,
+                    overwritten=overwritten + reader.overwritten,
                     unusable=reader.unusable + self._failed,
                     unpublished=self._inferred - self._published,
                 ),

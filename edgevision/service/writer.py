@@ -61,7 +61,9 @@ class MessageWriter:
             camera=camera,
             status=state.status,
             reason=state.reason,
+            fault=state.fault,
             since=state.since,
+            frame_size=state.frame_size,
             source=self._cameras[camera].shown_source,
         )
         return Message(self.topics.camera_status(camera), message.encode(), qos=1, retain=True)
@@ -78,6 +80,7 @@ class MessageWriter:
             status=state.status,
             previous_status=previous.status if previous else None,
             reason=state.reason,
+            fault=state.fault,
         )
         return Message(self.topics.events(camera), message.encode(), qos=1)
 

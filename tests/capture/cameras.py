@@ -27,6 +27,9 @@ class Behaviour:
         width, height: size of its pictures.
         noisy: pictures that hardly compress.
         login: user:password that it asks for.
+        period_s: time between two pictures.
+        corrupt_from: from this picture on what it sends is no JPEG.
+        grows_at: from this picture on they are twice as wide and high.
     """
 
     frames: int = 10_000
@@ -35,6 +38,9 @@ class Behaviour:
     height: int = 48
     noisy: bool = False
     login: str | None = None
+    period_s: float = 0.005
+    corrupt_from: int | None = None
+    grows_at: int | None = None
 
 
 class MjpegCamera:
@@ -97,8 +103,10 @@ class MjpegCamera:
         request.end_headers()
         try:
             for index in range(self.behaviour.frames):
-                request.wfile.write(part(picture(index, self.behaviour)))
-                if self._closing.wait(0.005):
+                image = picture(index, self.behaviour)
+                spoilt = self.behaviour.corrupt_from
+                request.wfile.write(part(image, spoilt=spoilt is not None and index >= spoilt))
+                if self._closing.wait(self.behaviour.period_s):
                     return
             if self.behaviour.hangs:
                 self._closing.wait()
@@ -108,15 +116,19 @@ class MjpegCamera:
 
 def picture(index: int, behaviour: Behaviour) -> U8:
     """Return a picture whose grey says its number, uint8 [h, w, 3]."""
-    shape = (behaviour.height, behaviour.width, 3)
+    scale = 2 if behaviour.grows_at is not None and index >= behaviour.grows_at else 1
+    shape = (behaviour.height * scale, behaviour.width * scale, 3)
     if behaviour.noisy:
         return np.random.default_rng(index).integers(0, 256, shape, np.uint8)
     return np.full(shape, 20 + index % 200, np.uint8)
 
 
-def part(image: U8) -> bytes:
+def part(image: U8, *, spoilt: bool = False) -> bytes:
     """Return one JPEG with its header, as a part of the endless response."""
-    done, jpeg = cv2.imencode(".jpg", image)
+    done, encoded = cv2.imencode(".jpg", image)
     assert done
+    jpeg = encoded.tobytes()
+    if spoilt:
+        jpeg = jpeg[:2] + bytes(len(jpeg) - 4) + jpeg[-2:]
     head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-    return head.encode() + jpeg.tobytes() + b"\r\n"
+    return head.encode() + jpeg + b"\r\n"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from edgevision.capture.protocol import InThread
 from edgevision.errors import BadFrameError
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ def picture(value: int) -> U8:
 BAD = BadFrameError("a frame cannot be decoded")
 
 
-class ScriptedSource:
+class ScriptedSource(InThread):
     """Plays a list: pictures come, exceptions are raised, events are waited for."""
 
     def __init__(self, *script: U8 | Exception | threading.Event, fps: float | None = None) -> None:
         self.fps = fps
-        self.frame_count: int | None = len(script)
+        self.frame_count = len(script)
         self.closed = False
         self.grabs = 0
         self._script = list(script)

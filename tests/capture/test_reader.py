@@ -14,9 +14,9 @@ from capture.cameras import Behaviour, MjpegCamera
 from capture.sources import BAD, Openings, ScriptedSource, picture, wait_until
 
 from edgevision.cameraconfig import CameraConfig
+from edgevision.capture.protocol import MAX_BAD_FRAMES
 from edgevision.capture.reader import (
     END_OF_RECORDING,
-    MAX_BAD_FRAMES,
     STARTING,
     STOPPED,
     CameraReader,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from edgevision.capture.source import FrameSource
+    from edgevision.capture.protocol import FrameSource
     from edgevision.clock import Clock
     from edgevision.records import Frame
 
@@ -45,7 +45,8 @@ class Reading:
         first_pause_s = settings.pop("first_pause_s", 0.001)
         deliver: Callable[[Frame], None] = settings.pop("deliver", self.frames.append)
         source = "clip.avi" if settings.get("loop") else "0"
-        camera = CameraConfig.model_validate({"source": source, **settings})
+        plain = {"frozen_after_s": None, "black_after_s": None}  # the scripted pictures are both
+        camera = CameraConfig.model_validate({"source": source, **plain, **settings})
         arguments: dict[str, Any] = {"opener": opener} if opener else {}
         self.reader = CameraReader(
             "yard",

@@ -4,16 +4,25 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+import pytest
+
+from edgevision.capture.reader import CameraState
 from edgevision.clock import NS_PER_S
 from edgevision.records import FrameResult, StageLatency
 from edgevision.service.meter import CameraMeter
 
 if TYPE_CHECKING:
-    from edgevision.capture.reader import CameraReader
+    from edgevision.capture.reader import CameraReader, Status
     from edgevision.messaging.payloads import CameraMetricsMessage
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-READER = cast("CameraReader", SimpleNamespace(name="yard", captured=9, unusable=2, reconnects=3))
+
+
+def _reader(status: Status = "online") -> CameraReader:
+    """Return what a meter reads of a reader."""
+    state = CameraState(status, "", AT)
+    counts = {"captured": 9, "unusable": 2, "overwritten": 1, "reconnects": 3}
+    return cast("CameraReader", SimpleNamespace(name="yard", state=lambda: state, **counts))
 
 
 def _result(captured_ns: int, total_ms: float = 10.0) -> FrameResult:
@@ -21,8 +30,9 @@ def _result(captured_ns: int, total_ms: float = 10.0) -> FrameResult:
     return FrameResult("yard", 0, AT, captured_ns, (640, 480), latency, ())
 
 
-def _message(meter: CameraMeter, now_s: float) -> CameraMetricsMessage:
-    return meter.message(READER, device="porch", overwritten=4, at=AT, now_ns=int(now_s * NS_PER_S))
+def _message(meter: CameraMeter, now_s: float, status: Status = "online") -> CameraMetricsMessage:
+    reader = _reader(status)
+    return meter.message(reader, device="porch", overwritten=4, at=AT, now_ns=int(now_s * NS_PER_S))
 
 
 def test_five_results_in_0_4_s_are_10_fps() -> None:
@@ -42,6 +52,32 @@ def test_a_camera_without_frames_reads_0_fps_once_the_window_has_passed() -> Non
     assert _message(meter, 5.5).capture_fps == 0.0
 
 
+@pytest.mark.parametrize("status", ["offline", "stalled", "disabled"])
+def test_a_camera_that_delivers_nothing_reads_0_fps_at_once(status: Status) -> None:
+    meter = CameraMeter(window_s=5)
+    for index in range(5):
+        now_ns = index * NS_PER_S // 10
+        meter.captured(now_ns)
+        meter.inferred(_result(now_ns), now_ns, published=True)
+    message = _message(meter, 0.4, status)
+    assert (message.capture_fps, message.inference_fps, message.publish_fps) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("status", ["online", "frozen", "black"])
+def test_a_frozen_or_black_camera_keeps_its_rates(status: Status) -> None:
+    meter = CameraMeter(window_s=5)
+    for index in range(5):
+        meter.captured(index * NS_PER_S // 10)
+    assert _message(meter, 0.4, status).capture_fps == 10
+
+
+def test_frames_that_the_capture_worker_overwrote_count_in_the_capture_rate() -> None:
+    meter = CameraMeter(window_s=5)
+    for sequence in (0, 3, 6, 9, 12):  # two of three were overwritten
+        meter.captured(sequence * NS_PER_S // 100, sequence)
+    assert _message(meter, 0.12).capture_fps == 100
+
+
 def test_every_frame_is_accounted_for() -> None:
     meter = CameraMeter(window_s=5)
     meter.inferred(_result(0), NS_PER_S, published=True)
@@ -52,7 +88,7 @@ def test_every_frame_is_accounted_for() -> None:
     assert frames.inferred == 2
     assert frames.published == 1
     assert frames.unpublished == 1
-    assert frames.overwritten == 4
+    assert frames.overwritten == 4 + 1
     assert frames.unusable == 2 + 1
 
 

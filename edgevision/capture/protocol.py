@@ -1,0 +1,127 @@
+"""What every source of frames can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from edgevision.records import U8
+
+# Frames in a row that cannot be decoded, after which a source is opened again.
+MAX_BAD_FRAMES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When a frame arrived.
+
+    Attributes:
+        captured_ns: CLOCK_MONOTONIC, the same in all processes.
+        captured_at: the time of day of the same moment, UTC.
+    """
+
+    captured_ns: int
+    captured_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """How many frames of an open source arrived and will never come out of `grab`.
+
+    Attributes:
+        overwritten: a newer one came before anyone was ready for them.
+        unusable: they could not be decoded.
+    """
+
+    overwritten: int = 0
+    unusable: int = 0
+
+
+class FrameSource(Protocol):
+    """An open camera, stream, recording or image folder.
+
+    `grab` and `retrieve` are two steps so that the moment of arrival can be taken between
+    them: after the wait, before the work.
+    """
+
+    @property
+    def fps(self) -> float | None:
+        """Return the pace of a recording; None for live sources, which have their own."""
+        ...
+
+    @property
+    def frame_count(self) -> int | None:
+        """Return how many frames there are, where that is known."""
+        ...
+
+    @property
+    def arrival(self) -> Arrival | None:
+        """Return when the grabbed frame arrived; None: when `grab` returned."""
+        ...
+
+    @property
+    def skipped(self) -> Skipped:
+        """Return what never came out of `grab`, since the source was opened."""
+        ...
+
+    def grab(self) -> bool:
+        """Wait for the next frame; False at the end of a recording.
+
+        Raises:
+            SourceError: a live source has no more frames, or a recording breaks off.
+        """
+        ...
+
+    def retrieve(self) -> U8:
+        """Return the grabbed frame, uint8 [h, w, 3] BGR (or what the source has).
+
+        Raises:
+            BadFrameError: this frame cannot be decoded; the next one may be.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Let a `grab` that waits in another thread fail soon, where that is possible."""
+        ...
+
+    def close(self) -> None:
+        """Release the device, connection or file."""
+        ...
+
+
+class InThread:
+    """What is the same for all sources that are read in the thread that calls `grab`."""
+
+    fps: float | None = None
+    frame_count: int | None = None
+    arrival: Arrival | None = None
+    skipped = Skipped()
+
+    def interrupt(self) -> None:
+        """Do nothing: a blocked read cannot be interrupted from another thread."""
+
+
+class Capturing(Protocol):
+    """An open camera inside the capture worker."""
+
+    def grab(self) -> None:
+        """Wait for the next frame.
+
+        Raises:
+            CameraError: there are no more.
+        """
+        ...
+
+    def retrieve(self, into: U8 | None = None) -> U8:
+        """Return the grabbed frame, uint8 [h, w, c].
+
+        Args:
+            into: an array to write it into; if its shape does not fit, the result is another.
+
+        Raises:
+            BadFrameError: this frame cannot be decoded; the next one may be.
+        """
+        ...

@@ -1,0 +1,171 @@
+"""What the daemon and a capture worker say to each other: one JSON record a packet.
+
+The daemon sends an `OpenRequest`, then a `Ready` for each frame that it wants and a `Returned`
+for each slot that it has finished with. The worker answers `Opened`, a `Layout` with the file
+descriptor of the slots, a `Handed` for each `Ready`, and at the end `Failed`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from edgevision.errors import CameraFault
+
+MAX_PACKET_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """Which camera to open, and how.
+
+    Attributes:
+        kind: of source.
+        source: as configured, with user and password.
+        shown: the source without them.
+        width, height: pixels to ask for.
+        fps: rate to ask for.
+        pixel_format: four-character code to ask for.
+        rotation: degrees clockwise to turn each frame by.
+        open_timeout_s: how long a connection may take.
+        read_timeout_s: how long to wait for a frame.
+    """
+
+    kind: Literal["device", "csi", "stream"]
+    source: str = field(repr=False)
+    shown: str
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    pixel_format: str | None = None
+    rotation: Literal[0, 90, 180, 270] = 0
+    open_timeout_s: float = 5.0
+    read_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The daemon takes one more frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The daemon has finished with a slot.
+
+    Attributes:
+        layout: number of the layout that the slot belongs to.
+        slot: number of the slot.
+    """
+
+    layout: int
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The camera is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """New slots, in the memory whose descriptor comes with it.
+
+    Attributes:
+        number: counts up; slots of earlier layouts are not used again.
+        height, width, channels: of the uint8 frames.
+        slots: how many.
+    """
+
+    number: int
+    height: int
+    width: int
+    channels: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A frame; its slot is the daemon's until it is returned.
+
+    Attributes:
+        slot: number of the slot in the newest layout.
+        captured_ns: CLOCK_MONOTONIC at its arrival.
+        captured_at_ns: the time of day of the same moment, since 1970 in UTC.
+        overwritten: frames since the last record that nobody was ready for.
+        unusable: frames since the last record that could not be decoded.
+    """
+
+    slot: int
+    captured_ns: int
+    captured_at_ns: int
+    overwritten: int
+    unusable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The camera cannot be opened or read; the worker ends.
+
+    Attributes:
+        fault: for programs.
+        reason: for people, without secrets.
+        overwritten, unusable: as in `Handed`.
+    """
+
+    fault: CameraFault
+    reason: str
+    overwritten: int
+    unusable: int
+
+
+Record: TypeAlias = OpenRequest | Ready | Returned | Opened | Layout | Handed | Failed
+_KINDS: dict[str, type[Record]] = {
+    kind.__name__: kind for kind in (OpenRequest, Ready, Returned, Opened, Layout, Handed, Failed)
+}
+
+
+def send(connection: socket.socket, record: Record, *, descriptor: int | None = None) -> None:
+    """Send one record, with a file descriptor where it needs one.
+
+    Raises:
+        OSError: the other side has gone.
+    """
+    packet = json.dumps({"record": type(record).__name__, **asdict(record)}).encode()
+    socket.send_fds(connection, [packet], [] if descriptor is None else [descriptor])
+
+
+def _parse(packet: bytes, flags: int) -> Record:
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        msg = f"expected a packet of at most {MAX_PACKET_BYTES} bytes, got a larger one"
+        raise ValueError(msg)
+    values = json.loads(packet)
+    return _KINDS[values.pop("record")](**values)
+
+
+def receive(connection: socket.socket) -> tuple[Record | None, int | None]:
+    """Wait for the next record, as long as the socket's timeout says.
+
+    Returns:
+        The record, None where the other side has gone; and the descriptor that came with it,
+        which is the caller's to close.
+
+    Raises:
+        TimeoutError: nothing came in time.
+        OSError: the connection broke.
+        ValueError: what came is no record.
+    """
+    packet, descriptors, flags, _ = socket.recv_fds(connection, MAX_PACKET_BYTES, 1)
+    descriptor = descriptors[0] if descriptors else None
+    if not packet:
+        return None, descriptor
+    try:
+        return _parse(packet, flags), descriptor
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if descriptor is not None:
+            os.close(descriptor)
+        msg = f"expected a record of the capture worker, got something else: {error}"
+        raise ValueError(msg) from None

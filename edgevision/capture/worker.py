@@ -1,0 +1,246 @@
+"""The capture worker: one process that reads one live camera, until that ends or hangs.
+
+`python -m edgevision.capture.worker DESCRIPTOR`, started by `remote.CameraWorker` with one end of
+a socket pair. A `VideoCapture` that hangs cannot be interrupted, but a process can be killed.
+Imports neither an engine nor MQTT nor pydantic, so that it starts soon and stays small.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from edgevision.capture.diagnosis import MessageTap
+from edgevision.capture.memory import SlotMemory
+from edgevision.capture.protocol import MAX_BAD_FRAMES
+from edgevision.capture.wire import (
+    Failed,
+    Handed,
+    Layout,
+    Opened,
+    OpenRequest,
+    Ready,
+    Returned,
+    receive,
+    send,
+)
+from edgevision.errors import BadFrameError, CameraError
+
+if TYPE_CHECKING:
+    from edgevision.capture.protocol import Capturing
+    from edgevision.records import U8
+
+# At most three are the daemon's (one waits, one is inferred, one was just taken), one holds the
+# newest frame and one is written to. Memory of a slot that is never used is never allocated.
+SLOTS = 5
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A frame that waits in a slot, and when it arrived."""
+
+    slot: int
+    captured_ns: int
+    captured_at_ns: int
+
+
+class Slots:
+    """Which slot holds what. The newest frame wins; what it overwrites is counted."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        """Begin without slots: the first frame says how large they must be."""
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._layouts = 0
+        self._memory: SlotMemory | None = None
+        self._free: set[int] = set()
+        self._newest: _Stored | None = None
+        self._wanted = 0
+        self._overwritten = 0
+        self._unusable = 0
+
+    def listen(self) -> None:
+        """Take what the daemon says, in a thread; end the process when it has gone."""
+        try:
+            while True:
+                record, _ = receive(self._connection)
+                with self._lock:
+                    if isinstance(record, Ready):
+                        self._wanted += 1
+                        self._hand_over()
+                    elif isinstance(record, Returned):
+                        if record.layout == self._layouts:
+                            self._free.add(record.slot)
+                    else:
+                        return
+        finally:
+            os._exit(0)
+
+    def capture(self, camera: Capturing, captured_ns: int, captured_at_ns: int) -> None:
+        """Write the camera's grabbed frame into a slot and hand it over as soon as it is wanted.
+
+        Raises:
+            BadFrameError: it cannot be decoded; it is counted.
+        """
+        with self._lock:
+            slot = self._take_free()
+            memory = self._memory
+        if memory is not None and slot is None:
+            return
+        view = None if memory is None or slot is None else memory.view(slot)
+        try:
+            image = camera.retrieve(view)
+        except BadFrameError:
+            with self._lock:
+                self._unusable += 1
+                if slot is not None:
+                    self._free.add(slot)
+            raise
+        with self._lock:
+            if image is not view or slot is None:
+                slot = self._copy(np.atleast_3d(image), slot)
+            self._drop_newest()
+            self._newest = _Stored(slot, captured_ns, captured_at_ns)
+            self._hand_over()
+
+    def fail(self, error: CameraError) -> None:
+        """Say why this is the end."""
+        with self._lock:
+            self._drop_newest()
+            send(
+                self._connection,
+                Failed(error.fault, str(error), self._overwritten, self._unusable),
+            )
+
+    def _take_free(self) -> int | None:
+        """Return a slot to write to; None before there are any, or where the daemon has all."""
+        if not self._free:
+            self._drop_newest()
+        if self._free:
+            slot = min(self._free)  # memory of slots that are never used is never allocated
+            self._free.remove(slot)
+            return slot
+        if self._memory is not None:
+            self._overwritten += 1
+        return None
+
+    def _drop_newest(self) -> None:
+        if self._newest is not None:
+            self._free.add(self._newest.slot)
+            self._newest = None
+            self._overwritten += 1
+
+    def _copy(self, image: U8, slot: int | None) -> int:
+        """Copy a frame that came in memory of its own; make new slots where it fits into none."""
+        if self._memory is None or slot is None or self._memory.shape != image.shape:
+            self._drop_newest()
+            self._layouts += 1
+            height, width, channels = image.shape
+            layout = Layout(self._layouts, height, width, channels, SLOTS)
+            self._memory, descriptor = SlotMemory.create(layout)
+            send(self._connection, layout, descriptor=descriptor)
+            os.close(descriptor)
+            slot, *others = range(SLOTS)
+            self._free = set(others)
+        np.copyto(self._memory.view(slot), image)
+        return slot
+
+    def _hand_over(self) -> None:
+        if self._newest is None or self._wanted == 0:
+            return
+        stored, self._newest = self._newest, None
+        self._wanted -= 1
+        send(
+            self._connection,
+            Handed(
+                stored.slot,
+                stored.captured_ns,
+                stored.captured_at_ns,
+                self._overwritten,
+                self._unusable,
+            ),
+        )
+        self._overwritten = self._unusable = 0
+
+
+def read(slots: Slots, camera: Capturing) -> NoReturn:
+    """Read until the camera ends.
+
+    Raises:
+        CameraError: it has.
+    """
+    bad = 0
+    while True:
+        camera.grab()
+        captured_ns, captured_at_ns = time.monotonic_ns(), time.time_ns()
+        try:
+            slots.capture(camera, captured_ns, captured_at_ns)
+            bad = 0
+        except BadFrameError as error:
+            bad += 1
+            if bad >= MAX_BAD_FRAMES:
+                msg = f"{error} ({bad} times in a row)"
+                raise CameraError(msg, fault="corrupt") from None
+
+
+def open_camera(request: OpenRequest, messages: MessageTap) -> Capturing:
+    """Open a live camera; what its kind needs is imported only then.
+
+    Raises:
+        CameraError: it cannot be opened.
+    """
+    camera: Capturing
+    if request.kind == "csi":
+        from edgevision.capture.csi import CsiCamera  # noqa: PLC0415
+
+        camera = CsiCamera(request)
+    else:
+        from edgevision.capture.camera import Device, Stream  # noqa: PLC0415
+
+        camera = Device(request) if request.kind == "device" else Stream(request, messages.take)
+    if request.rotation:
+        from edgevision.capture.rotation import RotatedCamera  # noqa: PLC0415
+
+        camera = RotatedCamera(camera, request.rotation)
+    return camera
+
+
+def main() -> None:
+    """Serve the daemon at the other end of the socket, whose descriptor is the first argument."""
+    # A process that is stopped (SIGSTOP) sees no end of file; this ends it all the same.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    request, _ = receive(connection)
+    if not isinstance(request, OpenRequest):
+        return
+    slots = Slots(connection)
+    threading.Thread(target=slots.listen, name="listen", daemon=True).start()
+    try:
+        camera = open_camera(request, MessageTap())
+        send(connection, Opened())
+        read(slots, camera)
+    except CameraError as error:
+        slots.fail(error)
+    except Exception as error:  # noqa: BLE001 - its text may hold a password, its place does not
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+        msg = f"{request.shown}: {type(error).__name__} at {place}"
+        slots.fail(CameraError(msg, fault="crashed"))
+    finally:
+        os._exit(0)  # without a release that could hang; the kernel does it
+
+
+if __name__ == "__main__":
+    main()
