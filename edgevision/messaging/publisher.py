@@ -177,6 +177,7 @@ class Publisher:
     def _commit(self, batch: list[Message], now_ns: int) -> None:
         self._outbox.commit(batch, self._delivery.take_done())
         self._deleted_ns = now_ns
+        self._note_figures()  # who waits in `flush` may look at them
         with self._news:
             self._count_settled += len(batch)
             self._news.notify_all()
