@@ -94,6 +94,7 @@ class Daemon:
         self._stopping = threading.Event()
         self._refused: str | None = None
         self._problems: tuple[str, ...] = ()
+        self._announced: tuple[str, ...] | None = None
         self._folder = StateFolder(config.state_path)
         self._engine = load_engine(config)
         self._pipeline = self._make_pipeline(config, self._engine)
@@ -222,14 +223,15 @@ class Daemon:
         """Say what has changed; after each connection everything, for it may have been lost."""
         everything = self._state_due.is_set()
         self._state_due.clear()
-        refused = (self._refused,) if self._refused else ()
-        problems = (*stuck, *refused, *self._uplink.outbox.problems)
-        if everything or problems != self._problems:
-            for problem in problems:
-                if problem not in self._problems:
-                    log.warning("%s", problem)
-            self._problems = problems
-            self._uplink.announce(problems)
+        own = (*stuck, self._refused) if self._refused else stuck
+        for problem in own:  # the outbox logs its own
+            if problem not in self._problems:
+                log.warning("%s", problem)
+        problems = self._problems = (*own, *self._uplink.outbox.problems)
+        if everything:
+            self._announced = None
+        if problems != self._announced and self._uplink.announce(problems):
+            self._announced = problems
         for name, camera in self._cameras.items():
             last, state = camera.told, camera.tell()
             if state != last:

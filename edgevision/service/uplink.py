@@ -101,9 +101,9 @@ class Uplink:
         self._publisher.stop(timeout_s / 2)
         self._client.stop(last=self.writer.offline(reason), timeout_s=timeout_s / 2)
 
-    def announce(self, problems: tuple[str, ...]) -> None:
-        """Publish that the service is online, with its present problems."""
-        self._client.send(self.writer.online(problems))
+    def announce(self, problems: tuple[str, ...]) -> bool:
+        """Publish that the service is online, with its present problems; False if not taken."""
+        return self._client.send(self.writer.online(problems))
 
     def detections(self, result: FrameResult) -> bool:
         """Publish one frame's detections; False if they were not taken."""
