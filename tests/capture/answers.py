@@ -25,7 +25,7 @@ class Answering:
         if self._answer is None:  # a full queue: who comes now is not even refused
             for _ in range(4):
                 waiting = socket.socket()
-                waiting.setblocking(False)
+                waiting.setblocking(False)  # noqa: FBT003
                 waiting.connect_ex(("127.0.0.1", self.port))
                 self._kept.append(waiting)
         else:

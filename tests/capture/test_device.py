@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,6 @@ from edgevision.clock import SystemClock
 from edgevision.errors import CameraError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgevision.records import Frame
 
 
@@ -35,7 +34,7 @@ class FakeCapture:
         self.path = path
         FakeCapture.opened.append(path)
 
-    def isOpened(self) -> bool:
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
         return True
 
     def set(self, key: int, value: float) -> bool:
@@ -43,8 +42,6 @@ class FakeCapture:
         return True
 
     def grab(self) -> bool:
-        from pathlib import Path
-
         return Path(self.path).exists()
 
     def retrieve(self, _into: Any = None) -> tuple[bool, Any]:

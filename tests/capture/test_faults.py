@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -92,7 +93,7 @@ def test_a_worker_that_hangs_is_replaced_and_the_other_camera_does_not_notice() 
         wait_until(lambda: hung.status == "online")
         assert (hung.reader.reconnects, len(hung.workers)) == (1, 2)
         assert ok.reader.reconnects == 0
-        gaps_ns = [b - a for a, b in zip(ok.arrivals_ns[began:], ok.arrivals_ns[began + 1 :])]
+        gaps_ns = [later - sooner for sooner, later in pairwise(ok.arrivals_ns[began:])]
         assert max(gaps_ns) < STALL_S * NS_PER_S
 
 
@@ -176,10 +177,10 @@ def test_30_corrupt_pictures_in_a_row_are_reason_to_open_the_camera_again() -> N
 
 
 def test_a_camera_of_1_frame_a_second_is_online() -> None:
-    with MjpegCamera(Behaviour(period_s=1.0)) as camera:
-        with live(camera.url, stall_after_s=10) as reading:
-            wait_until(lambda: len(reading.arrivals_ns) >= 2)
-            assert reading.status == "online"
+    slow = Behaviour(period_s=1.0)
+    with MjpegCamera(slow) as camera, live(camera.url, stall_after_s=10) as reading:
+        wait_until(lambda: len(reading.arrivals_ns) >= 2)
+        assert reading.status == "online"
 
 
 def test_of_120_frames_a_second_a_slow_reader_gets_the_newest_and_counts_the_others() -> None:

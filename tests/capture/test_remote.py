@@ -52,6 +52,10 @@ def fault_of(url: str, **settings: Any) -> CameraError:
     return caught.value
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def is_gone(pid: int) -> bool:
     """Return whether a process has ended; one that nobody has reaped yet counts as ended."""
     try:
@@ -74,10 +78,10 @@ def test_frames_come_one_after_the_other_in_their_order() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (3840, 2160)])
 def test_frames_far_above_the_probed_100_kb_are_read(width: int, height: int) -> None:
-    with MjpegCamera(Behaviour(width=width, height=height, noisy=True)) as camera:
-        with opened(camera.url) as worker:
-            assert worker.grab()
-            assert worker.retrieve().shape == (height, width, 3)
+    large = Behaviour(width=width, height=height, noisy=True)
+    with MjpegCamera(large) as camera, opened(camera.url) as worker:
+        assert worker.grab()
+        assert worker.retrieve().shape == (height, width, 3)
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
@@ -302,11 +306,11 @@ def test_a_worker_that_is_killed_has_crashed_by_that_signal() -> None:
 
 
 def test_a_grab_that_waits_is_interrupted_from_another_thread() -> None:
-    with MjpegCamera(Behaviour(frames=0, hangs=True)) as camera:
-        with opened(camera.url, grace_s=600) as worker:
-            threading.Timer(0.2, worker.interrupt).start()
-            with pytest.raises(CameraError):
-                worker.grab()
+    silent = Behaviour(frames=0, hangs=True)
+    with MjpegCamera(silent) as camera, opened(camera.url, grace_s=600) as worker:
+        threading.Timer(0.2, worker.interrupt).start()
+        with pytest.raises(CameraError):
+            worker.grab()
 
 
 def test_50_openings_leave_no_file_no_process_and_no_thread_behind() -> None:
@@ -318,16 +322,16 @@ def test_50_openings_leave_no_file_no_process_and_no_thread_behind() -> None:
                 worker.retrieve()
             if number == 1:
                 gc.collect()
-                before = len(os.listdir("/proc/self/fd"))
+                before = open_files()
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) <= before + 1
+    assert open_files() <= before + 1
     assert not psutil.Process().children()
 
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_daemon_that_is_killed_leaves_no_worker(
     tmp_path: Path,
-    stopped: bool,
+    stopped: bool,  # noqa: FBT001
 ) -> None:
     script = (
         "import sys, time\n"
