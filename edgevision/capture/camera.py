@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import cv2
 
 from edgevision.address import device_path
-from edgevision.capture.diagnosis import TIMED_OUT, diagnose
+from edgevision.capture.diagnosis import TIMED_OUT, diagnose, is_decoder_error
 from edgevision.capture.video import retrieved
-from edgevision.errors import CameraError
+from edgevision.errors import BadFrameError, CameraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +112,7 @@ class Stream:
         """
         self._shown = request.shown
         self._messages = messages
+        self._decoded = False
         self._silent = f"{self._shown}: no frame for {request.read_timeout_s:g} s"
         parameters = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
@@ -126,14 +127,22 @@ class Stream:
             raise CameraError(msg, fault=found.fault)
 
     def grab(self) -> None:
-        """Wait for the next frame, at most as long as the timeout."""
-        if not self._capture.grab():
-            if TIMED_OUT in self._messages():
-                raise CameraError(self._silent, fault="no_frames")
-            msg = f"{self._shown}: the stream broke off"
-            raise CameraError(msg, fault="broken_off")
-        self._messages()  # so that the newest are there when they are needed
+        """Wait for the next frame, at most as long as the timeout.
+
+        FFmpeg decodes here already: a frame that it cannot decode is refused by `retrieve`.
+        """
+        self._decoded = self._capture.grab()
+        messages = self._messages()
+        if self._decoded or is_decoder_error(messages):
+            return
+        if TIMED_OUT in messages:
+            raise CameraError(self._silent, fault="no_frames")
+        msg = f"{self._shown}: the stream broke off"
+        raise CameraError(msg, fault="broken_off")
 
     def retrieve(self, into: U8 | None = None) -> U8:
         """Return the grabbed frame, uint8 [h, w, 3] BGR, in `into` where it fits."""
+        if not self._decoded:
+            msg = f"{self._shown}: a frame cannot be decoded"
+            raise BadFrameError(msg)
         return retrieved(self._capture, self._shown, into)

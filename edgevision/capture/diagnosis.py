@@ -43,6 +43,10 @@ _SIGNS = (
 _STATUS = re.compile(r"(?:HTTP error|failed:) ([45]\d\d)\b")
 
 
+# AV_LOG_FATAL and AV_LOG_ERROR; at the end of a stream FFmpeg says nothing.
+_ERROR = re.compile(r"\[OPENCV:FFMPEG:(?:08|16)\]")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What is wrong.
@@ -71,6 +75,11 @@ def diagnose(messages: str) -> Finding:
     if "End of file" in messages:
         return Finding("wrong_format", "hangs up: expected video, is it another kind of server?")
     return Finding("wrong_format", "sends no video that can be read")
+
+
+def is_decoder_error(messages: str) -> bool:
+    """Return whether FFmpeg complains of what it got; the stream may well go on."""
+    return _ERROR.search(messages) is not None and TIMED_OUT not in messages
 
 
 class MessageTap:

@@ -28,7 +28,7 @@ class Behaviour:
         noisy: pictures that hardly compress.
         login: user:password that it asks for.
         period_s: time between two pictures.
-        corrupt_from: from this picture on what it sends is no JPEG.
+        corrupt: numbers of the pictures that it sends as something that is no JPEG.
         grows_at: from this picture on they are twice as wide and high.
     """
 
@@ -39,7 +39,7 @@ class Behaviour:
     noisy: bool = False
     login: str | None = None
     period_s: float = 0.005
-    corrupt_from: int | None = None
+    corrupt: range = range(0)
     grows_at: int | None = None
 
 
@@ -104,8 +104,7 @@ class MjpegCamera:
         try:
             for index in range(self.behaviour.frames):
                 image = picture(index, self.behaviour)
-                spoilt = self.behaviour.corrupt_from
-                request.wfile.write(part(image, spoilt=spoilt is not None and index >= spoilt))
+                request.wfile.write(part(image, spoilt=index in self.behaviour.corrupt))
                 if self._closing.wait(self.behaviour.period_s):
                     return
             if self.behaviour.hangs:

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -92,7 +93,7 @@ def test_a_worker_that_hangs_is_replaced_and_the_other_camera_does_not_notice() 
         wait_until(lambda: hung.status == "online")
         assert (hung.reader.reconnects, len(hung.workers)) == (1, 2)
         assert ok.reader.reconnects == 0
-        gaps_ns = [b - a for a, b in zip(ok.arrivals_ns[began:], ok.arrivals_ns[began + 1 :])]  # noqa: B905
+        gaps_ns = [later - sooner for sooner, later in pairwise(ok.arrivals_ns[began:])]
         assert max(gaps_ns) < STALL_S * NS_PER_S
 
 
@@ -159,17 +160,27 @@ def test_20_quick_stops_leave_nothing_behind() -> None:
     assert not [thread.name for thread in threading.enumerate() if "camera-" in thread.name]
 
 
-def test_corrupt_pictures_are_counted_and_the_camera_is_opened_again() -> None:
-    with MjpegCamera(Behaviour(corrupt_from=20)) as camera, live(camera.url) as reading:
-        wait_until(lambda: reading.reader.reconnects >= 1)
-        assert camera.requests >= 1
+def test_a_few_corrupt_pictures_are_counted_and_skipped() -> None:
+    with MjpegCamera(Behaviour(corrupt=range(20, 25))) as camera, live(camera.url) as reading:
+        wait_until(lambda: len(reading.arrivals_ns) > 40)
+        assert reading.reader.unusable == 5
+        assert reading.reader.reconnects == 0
+
+
+def test_30_corrupt_pictures_in_a_row_are_reason_to_open_the_camera_again() -> None:
+    corrupt = range(20, 10_000)
+    with MjpegCamera(Behaviour(corrupt=corrupt)) as camera, live(camera.url) as reading:
+        wait_until(lambda: reading.fault == "corrupt")
+        assert reading.status == "offline"
+        assert reading.reader.state().reason.endswith("cannot be decoded (30 times in a row)")
+        assert reading.reader.unusable == 30
 
 
 def test_a_camera_of_1_frame_a_second_is_online() -> None:
-    with MjpegCamera(Behaviour(period_s=1.0)) as camera:
-        with live(camera.url, stall_after_s=10) as reading:
-            wait_until(lambda: len(reading.arrivals_ns) >= 2)
-            assert reading.status == "online"
+    slow = Behaviour(period_s=1.0)
+    with MjpegCamera(slow) as camera, live(camera.url, stall_after_s=10) as reading:
+        wait_until(lambda: len(reading.arrivals_ns) >= 2)
+        assert reading.status == "online"
 
 
 def test_of_120_frames_a_second_a_slow_reader_gets_the_newest_and_counts_the_others() -> None:
@@ -186,8 +197,8 @@ def test_of_120_frames_a_second_a_slow_reader_gets_the_newest_and_counts_the_oth
 
 
 def test_with_slow_inference_a_frame_is_never_older_than_one_interval_and_one_inference() -> None:
-    """50 frames a second, 150 ms each; 100 ms more is for a busy machine's scheduler."""
-    period_s, inference_s, tolerance_s = 0.02, 0.15, 0.1
+    """A queue of all frames would be 1.5 s late at the end; 0.5 s is for a busy machine."""
+    period_s, inference_s, tolerance_s = 0.02, 0.15, 0.5
     slots: FrameSlots[Frame] = FrameSlots()
     ages_s = []
     with (
@@ -201,7 +212,7 @@ def test_with_slow_inference_a_frame_is_never_older_than_one_interval_and_one_in
             time.sleep(inference_s)
             ages_s.append((clock.monotonic_ns() - frame.captured_ns) / NS_PER_S)
     slots.drop_waiting()
-    assert sorted(ages_s)[len(ages_s) // 2] < period_s + inference_s + tolerance_s
+    assert max(ages_s) < period_s + inference_s + tolerance_s
     reader = reading.reader
     overwritten = reader.overwritten + slots.overwritten("yard")
     assert reader.captured == len(ages_s) + overwritten + reader.unusable
