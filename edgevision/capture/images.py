@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from edgevision.errors import BadFrameError, SourceError
+from edgevision.regularfile import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +30,7 @@ def read_image(path: Path) -> U8:
         BadFrameError: the file is absent, too large, or no image OpenCV can decode.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        content = read_regular(path, MAX_FILE_BYTES)
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})"
         raise BadFrameError(msg) from None
