@@ -82,6 +82,7 @@ class BoundedClient(paho.Client):
 
     def _sock_recv(self, bufsize: int) -> bytes:
         try:
+            self._check(int(self._in_packet["command"]))
             if bufsize > MAX_PACKET_BYTES:
                 raise ConnectionError(_expected("a packet", f"one of {bufsize} bytes"))
             return super()._sock_recv(bufsize)
@@ -92,27 +93,26 @@ class BoundedClient(paho.Client):
             raise
 
     def _packet_handle(self) -> MQTTErrorCode:
-        command = int(self._in_packet["command"])
+        self._greeted = True
         try:
-            self._check(command)
             return super()._packet_handle()
         except Exception as error:  # noqa: BLE001 - decoders and callbacks raise anything
-            fault = error if isinstance(error, OSError) else None
             words = f"what the broker sent cannot be read: {type(error).__name__}: {error}"
-            self.fault = fault or ConnectionError(words)
+            self.fault = ConnectionError(words)
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     def _check(self, command: int) -> None:
+        """Refuse a packet as soon as its first byte is there; 0: that is still to come."""
+        if command == 0:
+            return
         kind = command & 0xF0
         if command == _TLS_ALERT and not self._greeted:
             msg = "the broker answers in TLS: set mqtt.tls"
             raise ConnectionError(msg)
         if kind not in _TAKEN or (kind != MessageType.CONNACK and not self._greeted):
             raise ConnectionError(_expected("an answer", f"a packet of type {kind >> 4}"))
-        if kind == MessageType.CONNACK:
-            if self._greeted:
-                raise ConnectionError(_expected("one CONNACK", "another"))
-            self._greeted = True
+        if kind == MessageType.CONNACK and self._greeted:
+            raise ConnectionError(_expected("one CONNACK", "another"))
         if kind == MessageType.PUBLISH and command & 0b0100:
             raise ConnectionError(_expected("messages at QoS 0 or 1", "one at QoS 2"))
         if len(self._out_packet) > MAX_ANSWERS_WAITING:
