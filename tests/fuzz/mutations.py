@@ -180,7 +180,7 @@ def change(rng: random.Random, tree: Any, samples: Sequence[Any]) -> Any:
         elif kind == 2 and isinstance(node, dict):
             node[rng.choice(ODD_TEXTS)] = node.pop(key)
         else:
-            node[key] = rng.choice(ODD_VALUES)
+            node[key] = copy.deepcopy(rng.choice(ODD_VALUES))
     return tree
 
 

@@ -152,6 +152,14 @@ def test_a_damaged_graph_is_refused_or_run_and_never_takes_the_process_with_it(
     feed("graph", mutations.damaged_bytes([content]))
 
 
+def test_the_default_graph_damaged_never_takes_the_process_with_it(
+    feed: Callable[..., Tally], repository: Path, tmp_path: Path
+) -> None:
+    folder = repository / "models" / "ssd_mobilenet_v2_oid"
+    (tmp_path / "samples").symlink_to(folder)
+    feed("graph", mutations.damaged_bytes([(folder / "int8.onnx").read_bytes()]), 0.05)
+
+
 def test_a_damaged_plan_is_refused_in_one_line_or_taken(feed: Callable[..., Tally]) -> None:
     feed("plan", mutations.damaged_archives(plan(), arrays()), 2)
 
