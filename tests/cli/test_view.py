@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from daemons import run_command
 from rich.console import Console
 
 from edgevision.cli.console import plain, print_json
@@ -78,6 +79,14 @@ def test_new_names_without_end_are_counted_together() -> None:
         view.take("edgevision/porch/yard/detections", detections(detections=found))
     assert len(view.seen.labels) == MAX_NAMES + 1
     assert view.seen.labels[OTHER] == MAX_NAMES
+
+
+def test_a_file_name_that_a_terminal_would_obey_is_shown_as_escapes() -> None:
+    done = run_command("detect", "/absent/\x1b[2J\x9b.png")
+    assert done.returncode == 66
+    assert done.stderr == (
+        "edgevision: /absent/\\x1b[2J\\x9b.png: cannot be read (No such file or directory)\n"
+    )
 
 
 def test_text_of_any_language_is_shown_as_it_is() -> None:
