@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup setup-dev demo test check format mosquitto test-delivery bench lock schema
+.PHONY: setup setup-dev demo test fuzz check format mosquitto test-delivery bench lock schema
 
 setup:
 	@EDITABLE=1 systemd/venv.sh $(VENV) demo
@@ -19,6 +19,10 @@ demo:
 
 test: setup-dev mosquitto check
 	$(BIN)/python -m pytest $(ARGS)
+
+# Thousands of damaged inputs for everything that reads what comes from outside: about 5 minutes.
+fuzz: setup-dev
+	FUZZ_INPUTS=$${FUZZ_INPUTS:-4000} timeout 1200 $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
 
 check:
 	$(BIN)/ruff format --check edgevision tests

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from edgevision.errors import ModelError
+from edgevision.regularfile import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,8 @@ MAX_CARD_BYTES = 1 << 20
 MAX_FILE_BYTES = 512 << 20
 MAX_ANCHORS = 1_000_000
 
-# A plain file name: no folder, no leading dot, so a card cannot reach outside its folder.
+# A plain file name: no folder, no leading dot, and such a file is read only if it is no link, so
+# a card cannot reach outside its folder.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Side = Annotated[int, Field(ge=1, le=8192)]
@@ -294,8 +296,7 @@ def _read_checked(folder: Path, name: str, spec: CardFile) -> bytes:
 
 def _read_bounded(path: Path, limit_bytes: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(limit_bytes + 1)
+        content = read_regular(path, limit_bytes, follow_links=False)
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror}): expected a model folder with a card.json"
         raise ModelError(msg) from error

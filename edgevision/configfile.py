@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from edgevision.config import Config
 from edgevision.configfault import Fault, dotted_path, shown
 from edgevision.errors import ConfigError
+from edgevision.regularfile import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,8 +124,7 @@ def _set(tree: dict[str, Any], key: KeyPath, value: object, name: str) -> None:
 def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """Return the file's tree and the line of every key in it."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        content = read_regular(path, MAX_FILE_BYTES)
     except OSError as error:
         fault = f"{path}: cannot be read ({error.strerror}); give a file with --config"
         raise ConfigError(fault) from None

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from edgevision.messaging.client import MqttClient
+    from edgevision.messaging.connection import Answer
+    from edgevision.messaging.message import Message
+
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
 PASSWD = shutil.which("mosquitto_passwd")
 
@@ -142,6 +146,16 @@ class Listener:
             self._arrived.append(
                 (message.topic, bytes(message.payload), message.retain, message.qos)
             )
+
+
+def wait_acknowledged(client: MqttClient, message: Message) -> None:
+    """Publish a message and wait for the broker's PUBACK."""
+    connection = client.connection
+    assert connection is not None
+    assert connection.publish(1, message)
+    answers: list[Answer] = []
+    wait_until(lambda: answers.extend(connection.answers()) or answers)
+    assert not any(answer.refused for answer in answers)
 
 
 @pytest.fixture

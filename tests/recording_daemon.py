@@ -27,12 +27,12 @@ PAUSE_S = 0.004
 def main(config_file: str, ledger_file: str, run: int) -> None:
     config = load_config(Path(config_file), {})
     daemon = Daemon(config)
-    daemon.stop_on_signals()
+    daemon.listen_to_signals()
     dice = random.Random(run)  # noqa: S311 - repeatable
     ledger = os.open(ledger_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def record() -> None:
-        publisher = daemon._publisher
+        publisher = daemon._uplink._publisher
         number = 0
         while True:
             lines = []

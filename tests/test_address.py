@@ -97,7 +97,27 @@ def test_loopback_is_known_by_address_and_name(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["broker", "192.168.0.2", "0.0.0.0", "::", "localhost.example", "127.0.0.1.example", ""]
+    "host",
+    [
+        "broker",
+        "192.168.0.2",
+        "0.0.0.0",
+        "::",
+        "fe80::1",
+        "",
+        # Names that may well lead to this machine: it is a resolver that says so, not the name.
+        "localhost.",
+        "localhost.localdomain",
+        "localhost.example",
+        "ip6-localhost",
+        "127.0.0.1.example",
+        # Other spellings of 127.0.0.1 that some resolvers take and others do not.
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "127.0.0.1.",
+        "[::1]",
+    ],
 )
 def test_any_other_host_may_be_another_machine(host: str) -> None:
     assert not is_loopback(host)

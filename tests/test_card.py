@@ -4,15 +4,19 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from fake_model import LABELS, FakeModel
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgevision.card import MAX_CARD_BYTES, MAX_FILE_BYTES, ModelCard, load_model
+from edgevision.config import RuntimeConfig
 from edgevision.errors import ModelError
+from edgevision.inference.onnxruntime import OnnxRuntimeBackend
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 JSON_VALUES = st.recursive(
@@ -276,3 +280,58 @@ def test_any_json_value_in_place_of_any_part_of_a_card_is_refused_or_taken(
         load_model(folder)
     except ModelError as error:
         assert "\n" not in str(error)  # noqa: PT017 - taken is as good
+
+
+@pytest.mark.parametrize("name", ["card.json", "labels.txt", "int8.onnx"])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (os.mkfifo, "a FIFO, not a file"),
+        (lambda path: path.symlink_to("/dev/zero"), "a link, not a file"),
+        (lambda path: path.symlink_to("/etc/passwd"), "a link, not a file"),
+    ],
+    ids=["FIFO", "device", "outside"],
+)
+def test_what_is_no_file_of_the_model_folder_is_refused_at_once(
+    fake_model: FakeModel, name: str, make: Callable[[Path], object], words: str
+) -> None:
+    (fake_model.folder / name).unlink()
+    make(fake_model.folder / name)
+    with pytest.raises(ModelError, match=rf"{name}: cannot be read \({words}\): expected a model"):
+        load_model(fake_model.folder)
+
+
+def test_a_model_folder_that_is_a_link_is_taken(fake_model: FakeModel, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(fake_model.folder)
+    assert load_model(tmp_path / "link").labels == LABELS
+
+
+def test_files_that_the_card_does_not_name_are_never_looked_at(fake_model: FakeModel) -> None:
+    os.mkfifo(fake_model.folder / "extra.onnx")
+    assert load_model(fake_model.folder).labels == LABELS
+
+
+def test_a_graph_swapped_after_its_check_is_not_what_runs(fake_model: FakeModel) -> None:
+    model = load_model(fake_model.folder)
+    content = model.read("int8.onnx")
+    os.truncate(fake_model.folder / "int8.onnx", 0)
+    backend = OnnxRuntimeBackend(model, RuntimeConfig(threads=1), graph=content)
+    height, width = model.card.input.height, model.card.input.width
+    assert backend.run(np.zeros((1, height, width, 3), np.uint8)).class_logits.shape == (6, 4)
+    with pytest.raises(ModelError, match=r"int8\.onnx: expected .* got 0 bytes"):
+        OnnxRuntimeBackend(model, RuntimeConfig(threads=1))
+
+
+def test_a_file_that_stands_twice_on_the_card_counts_as_it_stands_last(
+    fake_model: FakeModel,
+) -> None:
+    # JSON leaves it open. One reading for all is what matters: the hash is checked either way.
+    text = json.dumps(fake_model.card)
+    wrong = '"files": {"labels.txt": {"size_bytes": 1, "sha256": "' + "0" * 64 + '"}, '
+    path = fake_model.folder / "card.json"
+    path.write_text(text.replace('"files": {', wrong), encoding="utf-8")
+    assert load_model(fake_model.folder).labels == LABELS
+    last = wrong.removeprefix('"files": {').rstrip(", ")
+    path.write_text(text.removesuffix("}}") + f", {last}}}}}", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"labels\.txt: expected at most 1 bytes, got more"):
+        load_model(fake_model.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 
 from edgevision.capture.protocol import InThread
 from edgevision.errors import BadFrameError, SourceError
+from edgevision.regularfile import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MAX_FILE_BYTES = 256 << 20
 DEFAULT_FPS = 10.0
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_image(path: Path) -> U8:
@@ -30,22 +33,37 @@ def read_image(path: Path) -> U8:
         BadFrameError: the file is absent, too large, or no image OpenCV can decode.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        content = read_regular(path, MAX_FILE_BYTES)
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror})"
         raise BadFrameError(msg) from None
     if not 0 < len(content) <= MAX_FILE_BYTES:
         msg = f"{path}: expected an image of 1 to {MAX_FILE_BYTES} bytes, got {len(content)}"
         raise BadFrameError(msg)
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
+    image = None
+    if not (content.startswith(PNG) and _is_cut_short(content)):
+        with contextlib.suppress(cv2.error):
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         msg = f"{path}: expected a JPEG, PNG or other image OpenCV knows, got something else"
         raise BadFrameError(msg)
     return np.asarray(image, np.uint8)
+
+
+def _is_cut_short(png: bytes) -> bool:
+    """Return whether a chunk claims to be longer than the file.
+
+    OpenCV 5 allocates what a chunk claims, up to 2 GB, before it reads it.
+    """
+    start = len(PNG)
+    while start + 8 <= len(png):  # length and type; behind the data stand 4 bytes of checksum
+        end = start + 12 + int.from_bytes(png[start : start + 4], "big")
+        if end > len(png):
+            return True
+        if png[start + 4 : start + 8] == b"IEND":
+            return False
+        start = end
+    return False
 
 
 class ImageFolder(InThread):

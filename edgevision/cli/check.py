@@ -42,7 +42,8 @@ def check(path: Path, *, as_json: bool) -> None:
         print_json({"valid": True, "faults": [], "config": config.model_dump(mode="json")})
         return
     broker = f"{config.mqtt.host}:{config.mqtt.port_number}"
-    out.print(f"{path}: good: model {model.card.name}, broker {broker}, topics {config.prefix}/…")
+    good = f"{path}: good: model {model.card.name}, broker {broker}, topics {config.prefix}/…"
+    out.print(good, markup=False)
     for name, camera in config.cameras.items():
         out.print(f"  {name}: {camera.kind.value} {camera.shown_source}", markup=False)
 

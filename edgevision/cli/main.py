@@ -245,7 +245,10 @@ def main() -> NoReturn:
     try:
         app()
     except EdgevisionError as error:
-        sys.stderr.write("".join(f"edgevision: {line}\n" for line in str(error).splitlines()))
+        from edgevision.cli.console import plain
+
+        lines = (plain(line) for line in str(error).split("\n"))
+        sys.stderr.write("".join(f"edgevision: {line}\n" for line in lines))
         sys.exit(error.exit_status)
     except BrokenPipeError:  # the reader of our output has gone, as in `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,9 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from edgevision.card import ModelCard, load_card
-from edgevision.cli.console import out, print_json, step_progress
+from edgevision.cli.console import out, plain, print_json, step_progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,24 +28,30 @@ def info(folder: Path, *, as_json: bool) -> None:
         print_json({**json.loads(card.model_dump_json()), "label_names": list(labels)})
         return
     table = Table(title=card.name, show_header=False)
-    table.add_row("what", card.description)
+    table.add_row("what", _text(card.description))
     table.add_row("input", f"{card.input.width}x{card.input.height} {card.input.colour_order}")
     table.add_row("task", card.task)
     shown = list(labels)
     if isinstance(card, ModelCard):
         table.add_row("anchors", str(card.anchor_count))
         shown = [label for i, label in enumerate(labels) if i != card.background_index]
-    table.add_row("labels", f"{len(shown)}: {', '.join(shown)}")
+    table.add_row("labels", _text(f"{len(shown)}: {', '.join(shown)}"))
     origin = card.provenance
-    table.add_row("weights", f"{origin.package} {origin.version}, {card.licence}")
+    table.add_row("weights", _text(f"{origin.package} {origin.version}, {card.licence}"))
     if card.calibration is not None:
         calibration = card.calibration
-        table.add_row("calibration", f"{calibration.method}; {len(calibration.frames)} frames")
+        frames = len(calibration.frames)
+        table.add_row("calibration", _text(f"{calibration.method}; {frames} frames"))
     for measured in card.measured:
-        table.add_row(measured.metric, f"{measured.value:g} ({measured.dataset})")
+        figure = f"{measured.value:g} ({measured.dataset})"
+        table.add_row(_text(measured.metric), _text(figure))
     for name, file in card.files.items():
         table.add_row(name, f"{file.size_bytes} bytes, sha256 {file.sha256[:16]}… checked")
     out.print(table)
+
+
+def _text(text: str) -> Text:
+    return Text(plain(text))
 
 
 def build_default(*, folder: Path, cache: Path, evaluate: Path | None, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from edgevision.nets.architectures import (
     lay_out,
 )
 from edgevision.nets.cost import Kind, network_cost
+from edgevision.regularfile import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 COCO_CLASSES = 80
 BACKGROUND = "???"
+MAX_LABEL_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,7 @@ def build_own_model(
 
 def _labels(path: Path) -> tuple[str, ...]:
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MAX_LABEL_BYTES)
     except OSError as error:
         msg = f"--labels: {path}: cannot be read ({error.strerror})"
         raise UsageError(msg) from None

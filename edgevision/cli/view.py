@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from edgevision.cli.console import plain
 from edgevision.clock import Percentiles, percentiles
 from edgevision.messaging.payloads import (
     BoardMetricsMessage,
@@ -22,6 +23,7 @@ from edgevision.messaging.payloads import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from rich.console import RenderableType
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 ROWS = 14
 MAX_LATENCIES = 10_000
+# Names of labels and cameras that are kept apart; the broker could send new ones for ever.
+MAX_NAMES = 1000
+OTHER = "others"
 
 
 @dataclass
@@ -73,19 +78,21 @@ class View:
     def take(self, topic: str, payload: bytes) -> list[str]:
         """Note one message and return it as plain lines.
 
-        A payload that is not of the contract becomes a line that says so.
+        A payload that is not of the contract becomes a line that says so. Whatever a terminal
+        would obey is shown as escapes.
         """
         try:
-            return self._take(topic, payload)
-        except ValidationError:
+            lines = self._take(topic, payload)
+        except (ValidationError, OverflowError):  # a time that this machine's time zone lacks
             self.seen.messages["unknown"] += 1
-            return [f"{topic}: {len(payload)} bytes that are not a message of schema version 1"]
+            lines = [f"{topic}: {len(payload)} bytes that are not a message of schema version 1"]
+        return [plain(line) for line in lines]
 
     def draw(self) -> RenderableType:
         """Return the live table with the status line below it."""
         table = Table("time", "camera", "label", "score", "box x y w h", "latency", expand=True)
         for row in self._rows:
-            table.add_row(*row)
+            table.add_row(*(Text(plain(cell)) for cell in row))
         return Group(table, self._status)
 
     def _take(self, topic: str, payload: bytes) -> list[str]:
@@ -105,15 +112,16 @@ class View:
 
     def _detections(self, message: DetectionsMessage) -> list[str]:
         seen = self.seen
+        time = message.captured_at.astimezone().strftime("%H:%M:%S.%f")[:-3]
         seen.messages["detections"] += 1
         seen.frames += 1
         seen.latencies_ms.append(message.latency_ms.total)
         seen.span = (seen.span or (message.captured_at,))[0], message.captured_at
-        time = message.captured_at.astimezone().strftime("%H:%M:%S.%f")[:-3]
         rows = []
         for found in message.detections:
-            seen.labels[found.label] += 1
-            seen.best_score[found.label] = max(found.score, seen.best_score.get(found.label, 0.0))
+            label = _name(found.label, seen.labels)
+            seen.labels[label] += 1
+            seen.best_score[label] = max(found.score, seen.best_score.get(label, 0.0))
             box = " ".join(f"{value:.2f}" for value in found.box)
             latency = f"{message.latency_ms.total:.1f} ms"
             rows.append((time, message.camera, found.label, f"{found.score:.2f}", box, latency))
@@ -131,7 +139,7 @@ class View:
             BoardMetricsMessage.model_validate_json(payload)
             return []
         message = CameraMetricsMessage.model_validate_json(payload)
-        self.seen.metrics[message.camera] = message
+        self.seen.metrics[_name(message.camera, self.seen.metrics)] = message
         line = (
             f"{message.camera}: {message.capture_fps:.1f} fps captured, "
             f"{message.publish_fps:.1f} published, {message.frames.overwritten} skipped"
@@ -139,7 +147,7 @@ class View:
         if message.latency_ms is not None:
             total = message.latency_ms.capture_to_publish
             line += f", to publish p50 {total.p50:.1f} p95 {total.p95:.1f} ms"
-        self._status = Text(line)
+        self._status = Text(plain(line))
         return [line]
 
     def _service(self, message: StatusMessage) -> list[str]:
@@ -148,12 +156,16 @@ class View:
         line = f"{message.device}: {message.status}, {message.model} on {message.backend}"
         if message.reason:
             line += f": {message.reason}"
-        self._status = Text(line)
+        self._status = Text(plain(line))
         return [line]
 
     def _camera(self, message: CameraStatusMessage) -> list[str]:
         self.seen.messages["status"] += 1
-        self.seen.cameras[message.camera] = message
+        self.seen.cameras[_name(message.camera, self.seen.cameras)] = message
         line = f"{message.camera}: {message.status}: {message.reason}"
-        self._status = Text(line)
+        self._status = Text(plain(line))
         return [line]
+
+
+def _name(name: str, known: Mapping[str, object]) -> str:
+    return name if name in known or len(known) < MAX_NAMES else OTHER

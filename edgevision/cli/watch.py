@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgevision.config import Config
 
 CONNECT_S = 10.0
+MAX_WAITING = 64
 
 
 def watch(config: Config, *, as_json: bool, seconds: float | None) -> None:
@@ -29,7 +30,8 @@ def watch(config: Config, *, as_json: bool, seconds: float | None) -> None:
         BrokerError: there is no connection at the start. Later losses are waited out.
     """
     topics = Topics(config.prefix)
-    arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+    # Full, it holds up the network thread and so the broker: nothing is lost, nothing piles up.
+    arrived: queue.Queue[tuple[str, bytes]] = queue.Queue(MAX_WAITING)
     client = MqttClient(
         config.mqtt,
         client_id=f"edgevision-watch-{os.getpid()}",
@@ -66,5 +68,5 @@ def watch(config: Config, *, as_json: bool, seconds: float | None) -> None:
 def _parsed(payload: bytes) -> object:
     try:
         return json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return payload.decode(errors="replace")

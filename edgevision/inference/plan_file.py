@@ -135,14 +135,15 @@ class _Arrays:
         try:
             data = self._zip.read(f"{name}.npy")
             file = io.BytesIO(data)
-            if np.lib.format.read_magic(file) != (1, 0):
-                msg = f"array {name}: expected NPY version 1.0"
-                raise ModelError(msg)
+            version = np.lib.format.read_magic(file)
             found, by_columns, stored = np.lib.format.read_array_header_1_0(file)
-        except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError, OSError) as error:
+        except Exception as error:  # a header is Python source to NumPy, with all its errors
             first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
             msg = f"array {name}: expected the NPY format, got {first_line}"
             raise ModelError(msg) from error
+        if version != (1, 0):
+            msg = f"array {name}: expected NPY version 1.0"
+            raise ModelError(msg)
         fits = len(found) == 1 if shape is None else found == shape
         if not fits or by_columns or stored != np.dtype(dtype):
             wanted = "of one axis" if shape is None else list(shape)

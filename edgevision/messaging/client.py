@@ -8,32 +8,30 @@ survive is published again by `on_connected`.
 from __future__ import annotations
 
 import logging
-import os
 import random
-import ssl
 import threading
 import time
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgevision.errors import BrokerError, BrokerRefusedError, ConfigError
-from edgevision.messaging.connection import VERSIONS, Connection, Endpoint
+from edgevision.messaging.connection import VERSIONS, Connection, Ending
+from edgevision.messaging.credentials import read_password, tls_context
+from edgevision.messaging.endpoint import Endpoint
 from edgevision.messaging.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from edgevision.mqttconfig import MqttConfig, TlsConfig
+    from edgevision.mqttconfig import MqttConfig
 
 __all__ = ["Message", "MqttClient"]
 
 log = logging.getLogger(__name__)
 
-CREDENTIAL = "mqtt_password"
 FIRST_PAUSE_S = 0.5
 # A connection that has held for this long was a good one.
 STEADY_S = 10.0
-MAX_PASSWORD_BYTES = 1 << 16
 
 
 class MqttClient:
@@ -64,6 +62,8 @@ class MqttClient:
         Raises:
             ConfigError: a certificate or the password file cannot be read.
         """
+        self._config = config
+        self._unread = ""
         self._endpoint = Endpoint(
             host=config.host,
             port=config.port_number,
@@ -71,8 +71,8 @@ class MqttClient:
             keepalive_s=config.keepalive_s,
             connect_timeout_s=config.connect_timeout_s,
             username=config.username,
-            password=_password(config),
-            tls=_tls_context(config.tls) if config.tls else None,
+            password=read_password(config),
+            tls=tls_context(config.tls) if config.tls else None,
             will=will,
         )
         self._versions: list[str] = (
@@ -144,14 +144,19 @@ class MqttClient:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
             self._attempt = Connection(
-                self._endpoint,
+                self._renewed(),
                 self._versions[0],
                 on_open=self._opened,
                 on_message=self._on_message,
                 on_answer=self._on_news,
             )
             began_s = time.monotonic()
-            ending = self._attempt.hold()
+            try:
+                ending = self._attempt.hold()
+            except Exception as error:  # this thread must not end: nobody would connect again
+                log.exception("MQTT: %s: unexpected fault", self.address)
+                text = f"{self.address}: unexpected fault: {type(error).__name__}"
+                ending = Ending(BrokerError(text), opened=False)
             steady = ending.opened and time.monotonic() - began_s >= STEADY_S
             self._open = None
             self._on_news()
@@ -170,6 +175,20 @@ class MqttClient:
             self._stopping.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
             pause_s = min(pause_s * 2, self._pause_max_s)
 
+    def _renewed(self) -> Endpoint:
+        """Return the endpoint with what its files hold now: certificates get renewed."""
+        config = self._config
+        try:
+            password = read_password(config)
+            tls = tls_context(config.tls) if config.tls else None
+            self._endpoint = replace(self._endpoint, password=password, tls=tls)
+            self._unread = ""
+        except ConfigError as error:
+            if str(error) != self._unread:
+                log.warning("MQTT: %s; what was read before stays in use", error)
+            self._unread = str(error)
+        return self._endpoint
+
     def _opened(self, connection: Connection) -> None:
         self._connections += 1
         self._open = connection
@@ -179,53 +198,3 @@ class MqttClient:
         self._on_news()
         self._on_connected()
         self._settled.set()
-
-
-def _password(config: MqttConfig) -> str | None:
-    """Return the password from the configuration, its file, or the systemd credential."""
-    if config.password is not None:
-        return config.password.get_secret_value()
-    path = config.password_file
-    if path is None:
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        path = Path(folder) / CREDENTIAL if folder else None
-        if path is None or config.username is None or not path.exists():
-            return None
-    try:
-        content = _read_secret(path)
-        return content.decode().rstrip("\r\n") or None
-    except (OSError, ValueError) as error:
-        why = "no UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
-        fault = f"mqtt.password_file: expected a readable UTF-8 file, got {path}: {why}"
-        raise ConfigError(fault) from None
-
-
-def _read_secret(path: Path) -> bytes:
-    if not path.is_file():
-        msg = "not a file"
-        raise ValueError(msg)
-    with path.open("rb") as file:
-        content = file.read(MAX_PASSWORD_BYTES + 1)
-    if len(content) > MAX_PASSWORD_BYTES:
-        msg = f"more than {MAX_PASSWORD_BYTES} bytes"
-        raise ValueError(msg)
-    return content
-
-
-def _no_pass_phrase() -> str:
-    msg = "the key has a pass phrase, which nobody could type; take it off with openssl pkey"
-    raise ValueError(msg)
-
-
-def _tls_context(config: TlsConfig) -> ssl.SSLContext:
-    """Return a context that verifies certificate and host name."""
-    key = "ca_file"
-    try:
-        context = ssl.create_default_context(cafile=config.ca_file)
-        if config.cert_file is not None:
-            key = "cert_file"
-            context.load_cert_chain(config.cert_file, config.key_file, _no_pass_phrase)
-    except (OSError, ValueError) as error:
-        fault = f"mqtt.tls.{key}: expected a readable PEM file, got {getattr(config, key)}: {error}"
-        raise ConfigError(fault) from None
-    return context

@@ -1,4 +1,4 @@
-"""One MQTT connection, from CONNECT to its end. The only file that knows paho."""
+"""One MQTT connection, from CONNECT to its end. With `boundedclient` all that knows paho."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edgevision.errors import BrokerError, BrokerRefusedError
+from edgevision.messaging.boundedclient import MAX_PACKET_BYTES, BoundedClient
+from edgevision.messaging.tlsfault import tls_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from paho.mqtt.properties import Properties
-
+    from edgevision.messaging.endpoint import Endpoint
     from edgevision.messaging.message import Message
 
 # Telemetry that paho has queued but not yet written to the socket. A broker that stalls
@@ -42,26 +45,6 @@ TAKEN_OVER = (
 )
 _TAKEN_OVER = ReasonCode(PacketTypes.DISCONNECT, "Session taken over").value
 _UNSUPPORTED_VERSION = ReasonCode(PacketTypes.CONNACK, "Unsupported protocol version").value
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A broker and who we are to it."""
-
-    host: str
-    port: int
-    client_id: str
-    keepalive_s: int = 30
-    connect_timeout_s: float = 10.0
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    tls: ssl.SSLContext | None = None
-    will: Message | None = None
-
-    @property
-    def address(self) -> str:
-        """Return host:port."""
-        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +114,7 @@ class Connection:
         self._rows: dict[int, int] = {}
         self._answers: deque[tuple[int, ReasonCode]] = deque()
         self._on_answer = on_answer
-        self._client = client = paho.Client(
+        self._client = client = BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=endpoint.client_id,
             protocol=VERSIONS[version],
@@ -139,6 +122,11 @@ class Connection:
         )
         client.max_inflight_messages_set(0)  # no queue inside paho: the window is kept here
         client.connect_timeout = endpoint.connect_timeout_s
+        client.on_end = self._over
+        self._properties = None
+        if version == "5":
+            self._properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            self._properties.MaximumPacketSize = MAX_PACKET_BYTES
         if endpoint.username is not None:
             client.username_pw_set(endpoint.username, endpoint.password)
         if endpoint.tls is not None:
@@ -157,18 +145,13 @@ class Connection:
         """Connect, stay connected until either side ends it, and say how it ended."""
         endpoint = self._endpoint
         address = endpoint.address
-        try:
-            self._client.connect(endpoint.host, endpoint.port, endpoint.keepalive_s)
-        except ssl.SSLError as error:
-            why = getattr(error, "verify_message", "") or error.reason or error
-            return Ending(BrokerError(f"{address}: TLS failed: {why}"), opened=False)
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or error
-            fault = BrokerError(f"{address}: cannot be reached ({why})")
-            return Ending(fault, opened=False)
+        deadline_s = time.monotonic() + endpoint.connect_timeout_s
+        failed = self._connect(deadline_s)
+        if failed is not None:
+            return failed
         self._client.loop_start()
         try:
-            if not self._answered.wait(endpoint.connect_timeout_s):
+            if not self._answered.wait(max(0.0, deadline_s - time.monotonic())):
                 expected = f"expected an answer within {endpoint.connect_timeout_s:g} s, got none"
                 return Ending(BrokerError(f"{address}: {expected}"), opened=False)
             self._ended.wait()
@@ -178,12 +161,30 @@ class Connection:
             # They refer back to this object; without them it goes at once, socket and all.
             self._client.on_connect = self._client.on_disconnect = self._client.on_message = None
             self._client.on_publish = None
+            self._client.on_end = None
         if self._refusal is not None:
             return self._refused(self._refusal)
+        if not self._opened and isinstance(self._client.fault, ssl.SSLError):
+            return self._tls_failed(self._client.fault)
         # A broker that only knows the other version may also just hang up.
         hint = "" if self._opened else HUNG_UP
         fault = BrokerError(f"{address}: {self._why}{hint}")
         return Ending(fault, opened=self._opened, other_version=not self._opened)
+
+    def _connect(self, deadline_s: float) -> Ending | None:
+        endpoint = self._endpoint
+        self._client.deadline_s = deadline_s
+        try:
+            self._client.connect(
+                endpoint.host, endpoint.port, endpoint.keepalive_s, properties=self._properties
+            )
+        except (OSError, ValueError) as error:
+            if self._client.shaking_hands:
+                return self._tls_failed(error)
+            why = getattr(error, "strerror", None) or error
+            fault = BrokerError(f"{endpoint.address}: cannot be reached ({why})")
+            return Ending(fault, opened=False)
+        return None
 
     @property
     def window(self) -> int:
@@ -306,11 +307,21 @@ class Connection:
     def _on_disconnect(
         self, _client: object, _data: object, _flags: object, code: ReasonCode, _props: object
     ) -> None:
+        fault = self._client.fault
+        why = code if fault is None else fault.strerror or fault
         taken = code.value == _TAKEN_OVER
-        ended = f"connection ended ({code})"
+        ended = f"connection ended ({why})"
         self._why = TAKEN_OVER if taken else self._given_up or ended
+        self._over()
+
+    def _over(self) -> None:
         self._ended.set()
         self._answered.set()
+
+    def _tls_failed(self, error: Exception) -> Ending:
+        words = tls_words(error, timeout_s=self._endpoint.connect_timeout_s)
+        fault = BrokerError(f"{self._endpoint.address}: TLS failed: {words}")
+        return Ending(fault, opened=False)
 
     def _refused(self, code: ReasonCode) -> Ending:
         address = self._endpoint.address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 
 from edgevision.errors import SourceError
 from edgevision.nets.photographs import calibration_image
+from edgevision.regularfile import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
 MAX_IMAGES = 1000
+MAX_BYTES = 256 << 20
 LICENCE = "the user's own"
 
 
@@ -61,11 +64,14 @@ def _files(path: Path) -> Iterator[Path]:
 
 def _read(file: Path, side: int) -> CalibrationImage:
     try:
-        encoded = np.frombuffer(file.read_bytes(), np.uint8)
+        content = read_regular(file, MAX_BYTES)
     except OSError as error:
         msg = f"{file}: cannot be read ({error.strerror}): expected a picture to calibrate with"
         raise SourceError(msg) from None
-    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
+    decoded = None
+    if 0 < len(content) <= MAX_BYTES:
+        with contextlib.suppress(cv2.error):
+            decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if decoded is None:
         msg = f"{file}: expected a picture to calibrate with, got something else"
         raise SourceError(msg)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgevision.errors import ModelError, OutputError
+from edgevision.regularfile import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,7 @@ def read_weights(path: Path) -> Mapping[str, NDArray[Any]]:
         ModelError: the file cannot be read or is no NumPy archive.
     """
     try:
+        check_regular(path)
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > MAX_BYTES:
@@ -48,9 +50,9 @@ def read_weights(path: Path) -> Mapping[str, NDArray[Any]]:
 def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
     try:
         return np.asarray(arrays[name])
-    except ValueError as error:
+    except Exception as error:  # a header is Python source to NumPy, with all its errors
         if "allow_pickle" not in str(error):
-            raise
+            raise ValueError(str(error)) from error
         return np.empty(0, object)
 
 

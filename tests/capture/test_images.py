@@ -204,3 +204,28 @@ def test_a_bad_image_among_good_ones_is_one_bad_frame(tmp_path: Path) -> None:
         images.retrieve()
     assert images.grab()
     assert images.retrieve()[0, 0, 0] == 10
+
+
+def test_a_png_chunk_that_claims_2_gb_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
+    done, content = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))
+    assert done
+    whole = content.tobytes()
+    at = whole.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(whole[:at] + b"\x7f\xff\xff\xff" + whole[at + 4 :])
+    with pytest.raises(BadFrameError, match=r"a\.png: expected a JPEG, PNG or other image"):
+        read_image(tmp_path / "a.png")
+
+
+def test_bytes_behind_the_end_of_a_png_do_no_harm(tmp_path: Path) -> None:
+    done, content = cv2.imencode(".png", np.zeros((30, 40, 3), np.uint8))
+    assert done
+    (tmp_path / "a.png").write_bytes(content.tobytes() + b"\xff" * 20)
+    assert read_image(tmp_path / "a.png").shape == (30, 40, 3)
+
+
+def test_a_fifo_among_the_images_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    folder = ImageFolder(tmp_path)
+    assert folder.grab()
+    with pytest.raises(BadFrameError, match=r"a\.png: cannot be read \(a FIFO, not a file\)"):
+        folder.retrieve()

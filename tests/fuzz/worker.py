@@ -1,0 +1,323 @@
+"""The process that is fed: reads inputs from stdin, puts each into a target, says what came out.
+
+Started as `python worker.py TARGET SAMPLES`. Each input and each answer is a length of 4 bytes,
+most significant first, and that many bytes. Memory is limited, so an input that asks for too
+much of it is a fault here and not on the machine that runs the tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MEMORY_BYTES = 4 << 30
+TAKEN = "taken"
+
+
+def configuration(folder: Path) -> Callable[[bytes], str]:
+    from edgevision.configfile import load_config, with_places
+    from edgevision.errors import ConfigError
+
+    path = folder / "config.yaml"
+
+    def feed(content: bytes) -> str:
+        path.write_bytes(content)
+        try:
+            load_config(path, {})
+        except ConfigError as error:
+            return str(error)
+        with_places(path, ConfigError("mqtt.host: expected another one"))
+        return TAKEN
+
+    return feed
+
+
+def environment(folder: Path) -> Callable[[bytes], str]:
+    from edgevision.configfile import load_config
+    from edgevision.errors import ConfigError
+
+    path = folder / "config.yaml"
+    path.write_text("cameras: {yard: {source: 0}}\n", encoding="utf-8")
+
+    def feed(content: bytes) -> str:
+        try:
+            load_config(path, json.loads(content))
+        except ConfigError as error:
+            return str(error)
+        return TAKEN
+
+    return feed
+
+
+def card(folder: Path) -> Callable[[bytes], str]:
+    from edgevision.card import load_model
+    from edgevision.errors import ModelError
+
+    def feed(content: bytes) -> str:
+        (folder / "card.json").write_bytes(content)
+        try:
+            load_model(folder)
+        except ModelError as error:
+            return str(error)
+        return TAKEN
+
+    return feed
+
+
+def labels(folder: Path) -> Callable[[bytes], str]:
+    from edgevision.card import parse_labels
+    from edgevision.errors import ModelError
+
+    def feed(content: bytes) -> str:
+        try:
+            parse_labels(folder / "labels.txt", content)
+        except ModelError as error:
+            return str(error)
+        return TAKEN
+
+    return feed
+
+
+def graph(folder: Path) -> Callable[[bytes], str]:
+    import numpy as np
+
+    from edgevision.card import load_model
+    from edgevision.config import RuntimeConfig
+    from edgevision.errors import BackendError, ModelError
+    from edgevision.inference.onnxruntime import OnnxRuntimeBackend
+
+    model = load_model(folder)
+    size = model.card.input
+    image = np.zeros((1, size.height, size.width, 3), np.uint8)
+
+    def feed(content: bytes) -> str:
+        try:
+            OnnxRuntimeBackend(model, RuntimeConfig(threads=1), graph=content).run(image)
+        except (BackendError, ModelError) as error:
+            return str(error)
+        return TAKEN
+
+    return feed
+
+
+def plan(_folder: Path) -> Callable[[bytes], str]:
+    from edgevision.errors import ModelError
+    from edgevision.inference.numpy_backend import NumpyNetwork
+    from edgevision.inference.plan_file import read_plan
+
+    def feed(content: bytes) -> str:
+        try:
+            NumpyNetwork(read_plan(content))
+        except ModelError as error:
+            return str(error)
+        return TAKEN
+
+    return feed
+
+
+def image(folder: Path) -> Callable[[bytes], str]:
+    from edgevision.capture.images import read_image
+    from edgevision.errors import BadFrameError
+
+    path = folder / "image"
+
+    def feed(content: bytes) -> str:
+        path.write_bytes(content)
+        try:
+            read_image(path)
+        except BadFrameError as error:
+            return str(error)
+        return TAKEN
+
+    return feed
+
+
+def recording(folder: Path) -> Callable[[bytes], str]:
+    from edgevision.capture.video import Recording
+    from edgevision.errors import SourceError
+
+    path = folder / "recording"
+
+    def feed(content: bytes) -> str:
+        path.write_bytes(content)
+        try:
+            source = Recording(path)
+        except SourceError as error:
+            return str(error)
+        try:
+            for _ in range(20):
+                if not source.grab():
+                    break
+                with contextlib.suppress(SourceError):
+                    source.retrieve()
+        except SourceError as error:
+            return str(error)
+        finally:
+            source.close()
+        return TAKEN
+
+    return feed
+
+
+def broker(_folder: Path) -> Callable[[bytes], str]:
+    from edgevision.messaging.connection import Connection
+    from edgevision.messaging.endpoint import Endpoint
+    from edgevision.messaging.message import Message
+
+    server = socket.create_server(("127.0.0.1", 0))
+    endpoint = Endpoint(
+        "127.0.0.1", server.getsockname()[1], "a", connect_timeout_s=5.0, will=Message("t", b"x")
+    )
+    versions = ["5", "3.1.1"]
+    opened: list[Connection] = []
+
+    def answer(content: bytes) -> None:
+        near, _address = server.accept()
+        with near, contextlib.suppress(OSError):
+            near.settimeout(10)
+            near.recv(4096)
+            near.sendall(content)
+            near.shutdown(socket.SHUT_WR)
+            while near.recv(4096):
+                pass
+
+    def feed(content: bytes) -> str:
+        versions.reverse()
+        thread = threading.Thread(target=answer, args=(content,), daemon=True)
+        thread.start()
+        connection = Connection(
+            replace(endpoint),
+            versions[0],
+            on_open=lambda connection: (connection.subscribe("t/#"), opened.append(connection)),
+            on_message=lambda _topic, _payload: None,
+        )
+        ending = connection.hold()
+        thread.join(20)
+        if thread.is_alive():
+            msg = "the connection was not closed"
+            raise RuntimeError(msg)
+        said = TAKEN if opened else str(ending.fault)
+        opened.clear()
+        return said
+
+    return feed
+
+
+def message(_folder: Path) -> Callable[[bytes], str]:
+    import io
+
+    from rich.console import Console
+
+    from edgevision.cli.console import print_json
+    from edgevision.cli.view import View
+    from edgevision.cli.watch import _parsed
+    from edgevision.messaging.topics import Topics
+
+    topics = Topics("edgevision/porch")
+    names = [topics.status, topics.metrics, topics.camera_status("y"), topics.camera_metrics("y")]
+    names += [topics.detections("y"), "edgevision/porch/\x1b[0m/detections", "edgevision/porch"]
+    view = View(topics)
+
+    def feed(content: bytes) -> str:
+        topic = names[content[0] % len(names)] if content else names[0]
+        lines = view.take(topic, content[1:])
+        Console(file=io.StringIO(), width=120).print(view.draw())
+        print_json({"topic": topic, "payload": _parsed(content[1:])})
+        if not all(line.isprintable() for line in lines):
+            msg = f"expected printable lines, got {lines!r}"
+            raise RuntimeError(msg)
+        if view.seen.fps < 0 or len(view.seen.labels) > 2000:
+            msg = f"expected bounded figures, got {view.seen.fps} fps"
+            raise RuntimeError(msg)
+        return "refused" if any("not a message" in line for line in lines) else TAKEN
+
+    return feed
+
+
+def certificate(folder: Path) -> Callable[[bytes], str]:
+    from edgevision.errors import ConfigError
+    from edgevision.messaging.credentials import tls_context
+    from edgevision.mqttconfig import TlsConfig
+
+    path = folder / "ca.pem"
+
+    def feed(content: bytes) -> str:
+        path.write_bytes(content)
+        try:
+            tls_context(TlsConfig(ca_file=path))
+            tls_context(TlsConfig(ca_file=path, cert_file=path, key_file=path))
+        except ConfigError as error:
+            return str(error)
+        return TAKEN
+
+    return feed
+
+
+TARGETS: dict[str, Callable[[Path], Callable[[bytes], str]]] = {
+    made.__name__: made
+    for made in (
+        configuration,
+        environment,
+        card,
+        labels,
+        graph,
+        plan,
+        image,
+        recording,
+        broker,
+        message,
+        certificate,
+    )
+}
+
+
+def main() -> None:
+    target, samples = sys.argv[1], Path(sys.argv[2])
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    requests = os.fdopen(os.dup(0), "rb")
+    replies = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1):  # what is fed may print
+        os.dup2(nothing, descriptor)
+    if os.environ.get("FUZZ_QUIET"):
+        os.dup2(nothing, 2)
+    with tempfile.TemporaryDirectory() as scratch:
+        for sample in samples.iterdir():
+            (Path(scratch) / sample.name).write_bytes(sample.read_bytes())
+        feed = TARGETS[target](Path(scratch))
+        while header := requests.read(4):
+            content = requests.read(struct.unpack(">I", header)[0])
+            answer: dict[str, Any] = {}
+            try:
+                said = feed(content)
+                answer["said"] = said[:2000]
+                if "\n" in said and target not in {"configuration", "environment"}:
+                    answer["fault"] = f"expected one line, got {said!r}"
+            except BaseException:  # noqa: BLE001 - whatever it is, it is what this is for
+                answer["fault"] = traceback.format_exc()
+            # Not ru_maxrss, which begins with the parent's.
+            status = Path("/proc/self/status").read_text("ascii")
+            answer["peak_kb"] = int(status.partition("VmHWM:")[2].split()[0])
+            answer["resident_pages"] = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+            body = json.dumps(answer).encode()
+            replies.write(struct.pack(">I", len(body)) + body)
+            replies.flush()
+
+
+if __name__ == "__main__":
+    main()
