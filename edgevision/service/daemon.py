@@ -234,7 +234,7 @@ class Daemon:
             self._announced = problems
         for name, camera in self._cameras.items():
             last, state = camera.told, camera.tell()
-            if state != last:
+            if state != last and camera.enabled:
                 self._uplink.event(name, state, last)
             if state != last or everything:
                 self._uplink.state(name, state)
