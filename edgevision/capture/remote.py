@@ -254,10 +254,13 @@ def _command(request: OpenRequest, descriptor: int) -> list[str]:
 
 
 def _environment(request: OpenRequest) -> dict[str, str]:
-    """Return the worker's environment: no secrets of ours, and what OpenCV reads from it."""
+    """Return the worker's environment: no secrets of ours, and what OpenCV and FFmpeg read."""
     ours = ("EDGEVISION_", "CREDENTIALS_", "NOTIFY_", "WATCHDOG_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    no_proxy = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     return kept | {
+        # FFmpeg asks http_proxy even for this machine itself.
+        "no_proxy": ",".join(filter(None, (no_proxy, "localhost", "127.0.0.1", "::1"))),
         "OPENCV_LOG_LEVEL": "WARNING",
         "OPENCV_FFMPEG_DEBUG": "1",
         "OPENCV_FFMPEG_LOGLEVEL": "40",  # AV_LOG_VERBOSE, the first that tells of connections

@@ -27,6 +27,7 @@ from edgevision.inference.onnxruntime import OnnxRuntimeBackend
 from edgevision.messaging.client import MqttClient
 from edgevision.mqttconfig import MqttConfig
 from edgevision.service.bench import ROUNDS, WholePath, compare, prepared_inputs, run_rate
+from edgevision.service.livebench import measure_worker
 
 if TYPE_CHECKING:
     from edgevision.card import Model
@@ -82,7 +83,7 @@ def bench(config: Config, options: BenchOptions) -> None:
     model = load_model(config.model)
     threads = _thread_counts(options.threads)
     with progress_bar() as bar, loopback_broker("bench") as port:
-        task = bar.add_task("bench", total=ROUNDS + len(threads) + 2)
+        task = bar.add_task("bench", total=ROUNDS + len(threads) + 3)
         inputs = prepared_inputs(model, source, count=16)
         engine = open_backend(model, config.model_copy(update={"runtime": _one_thread(config)}))
         with _Sink(port) as sink:
@@ -98,6 +99,8 @@ def bench(config: Config, options: BenchOptions) -> None:
                 rate = run_rate(OnnxRuntimeBackend(model, runtime), inputs, options.frames // 2)
                 sweep[count] = round(rate, 1)
             bar.advance(task)
+        worker = measure_worker(source)
+        bar.advance(task)
         daemon = _measure_daemon(port, config)
         bar.advance(task)
     report: dict[str, Any] = {
@@ -123,6 +126,11 @@ def bench(config: Config, options: BenchOptions) -> None:
                 sorted(daemon.first_detection_s)[len(daemon.first_detection_s) // 2], 2
             ),
             "worst": round(max(daemon.first_detection_s), 2),
+        },
+        "camera_worker": {
+            "first_frame_s": round(statistics.median(worker.first_frame_s), 3),
+            "memory_mib": round(worker.memory_bytes / 2**20, 1),
+            "handover_ms": round(worker.handover.median_ms, 3),
         },
         "memory_mib": round(daemon.memory_bytes / 2**20, 1),
         "peak_memory_mib": round(daemon.peak_memory_bytes / 2**20, 1),
@@ -265,6 +273,10 @@ def _print(report: dict[str, Any]) -> None:
         table.add_row(f"bare engine, {count} threads", f"{fps} fps")
     start = report["first_detection_s"]
     table.add_row("first detection after start", f"{start['median']} s (worst {start['worst']})")
+    worker = report["camera_worker"]
+    table.add_row("network camera's first frame", f"{worker['first_frame_s']} s after its process")
+    table.add_row("frame from camera to daemon", f"{worker['handover_ms']:.2f} ms")
+    table.add_row("memory for each live camera", f"{worker['memory_mib']} MiB")
     table.add_row("daemon's memory, one camera", f"{report['memory_mib']} MiB")
     table.add_row("daemon's peak memory", f"{report['peak_memory_mib']} MiB")
     out.print(table)

@@ -291,6 +291,9 @@ def test_bench_reports_every_figure() -> None:
         "publish",
     }
     assert report["whole_path_fps"] > 0
+    worker = report["camera_worker"]
+    assert worker["memory_mib"] > 1
+    assert min(worker["first_frame_s"], worker["handover_ms"]) > 0
     assert report["peak_memory_mib"] >= report["memory_mib"] > 0
 
 
