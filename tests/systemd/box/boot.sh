@@ -45,8 +45,8 @@ else
   done </proc/self/cgroup
 fi
 
-# A /dev with what every system has, a camera's node without a camera, and one that a service
-# has no business with although its mode lets everyone in.
+# A /dev with what every system has, the node of a camera without the camera, and one that a
+# service has no business with although its mode lets everyone in.
 dev=$root/dev
 mount -t tmpfs -o mode=755,nosuid dev "$dev"
 mkdir "$dev/pts" "$dev/shm" "$dev/mqueue"
@@ -59,6 +59,7 @@ mknod -m 666 "$dev/tty" c 5 0
 mknod -m 660 "$dev/video0" c 81 0
 chgrp video "$dev/video0"
 mknod -m 666 "$dev/kmsg" c 1 11
+mknod -m 666 "$dev/fuse" c 10 229
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$dev/pts"
 ln -s pts/ptmx "$dev/ptmx"
 ln -s /proc/self/fd "$dev/fd"

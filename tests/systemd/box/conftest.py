@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-import subprocess
-import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from brokers import Listener
 from systemd.box.machine import Box, NotPermittedError
+from systemd.box.packages import download_packages
 from systemd.box.service import Probe, Service, put_files
 
-SYSTEM_PYTHON = "/usr/bin/python3"
+ASKED = "SYSTEMD_BOX" in os.environ
+collect_ignore_glob = [] if ASKED else ["test_*.py"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not ASKED:
+        terminalreporter.write_line("tests/systemd/box boots a systemd: make test-systemd")
 
 
 @pytest.fixture(scope="session")
 def box(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    if "BOX" not in os.environ:
-        pytest.skip("boots a systemd: make test-systemd")
-    wheels = download_packages(repository)
+    wheels = download_packages()
     try:
         with Box(tmp_path_factory.mktemp("box")) as running:
             put_files(running, repository, wheels)
@@ -61,22 +61,3 @@ def listener(service: Service) -> Iterator[Listener]:
 @pytest.fixture
 def probe(service: Service) -> Probe:
     return Probe(service)
-
-
-def download_packages(repository: Path) -> Path:
-    """Fetch the pinned packages for the system's Python, once; return their folder."""
-    pins = [repository / "constraints.txt", repository / "pyproject.toml"]
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in pins)).hexdigest()[:12]
-    folder = repository / ".cache" / f"wheels-{digest}"
-    if folder.exists():
-        return folder
-    tree = tomllib.loads(pins[1].read_text(encoding="utf-8"))
-    wanted = ["pip", *tree["build-system"]["requires"], "editables"]
-    wanted += tree["project"]["dependencies"]
-    unfinished = folder.with_suffix(".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "--python", SYSTEM_PYTHON, "download", "--quiet"]
-    subprocess.run(
-        [*command, "--only-binary=:all:", "-d", unfinished, "-c", pins[0], *wanted], check=True
-    )
-    return unfinished.rename(folder)

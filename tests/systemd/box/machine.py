@@ -42,11 +42,7 @@ class Box:
         self._init = 0
 
     def __enter__(self) -> Self:
-        """Boot.
-
-        Raises:
-            NotPermittedError: no root, or no namespaces, overlays or cgroups.
-        """
+        """Boot; raise `NotPermittedError` without root, namespaces, overlays or cgroups."""
         try:
             self._boot()
         except BaseException:
@@ -71,7 +67,7 @@ class Box:
         self, *command: str, check: bool = True, seconds: float = 60, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as the box's root; its output is text."""
-        enter = ["nsenter", "-t", str(self._init), *"-m -p -u -i -n -C -r -w".split()]
+        enter = ["nsenter", "--all", "--root", "--wd", f"--target={self._init}"]
         done = subprocess.run(
             [*enter, "--", *command],
             capture_output=True,

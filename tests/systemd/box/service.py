@@ -121,7 +121,12 @@ class Service:
     def journal(self) -> str:
         """Return what it has logged, and systemd about it, since the test began."""
         self.box.run("journalctl", "--sync")
-        command = ["journalctl", "--unit=edgevision", "--output=cat", f"--after-cursor={self._since}"]
+        command = [
+            "journalctl",
+            "--unit=edgevision",
+            "--output=cat",
+            f"--after-cursor={self._since}",
+        ]
         return self.box.run(*command).stdout
 
     def wait_for_restart(self, before: int, seconds: float = 60) -> None:
@@ -143,7 +148,8 @@ class Probe:
         """Run a Python program in place of the service, until it ends."""
         self._service.box.write("/opt/probe.py", program)
         self._service.drop_in(
-            f"ExecStart=\nExecStart=/usr/bin/python3 /opt/probe.py\nType=exec\nRestart=no\n{settings}"
+            "ExecStart=\nExecStart=/usr/bin/python3 /opt/probe.py\n"
+            f"Type=exec\nRestart=no\n{settings}"
         )
         self._service.systemctl("start", "edgevision")
         deadline_s = time.monotonic() + 60

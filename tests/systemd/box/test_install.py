@@ -14,7 +14,9 @@ BAD_CONFIGURATION = "cameras: {yard: {source: 0, colour: true}}\n"
 
 def versions(box: Box) -> list[str]:
     """Return the installed versions' folders."""
-    return box.run("find", "/opt/edgevision", "-maxdepth", "1", "-type", "d", "-name", "venv-*").stdout.split()
+    return box.run(
+        "find", "/opt/edgevision", "-maxdepth", "1", "-type", "d", "-name", "venv-*"
+    ).stdout.split()
 
 
 @pytest.fixture
@@ -75,8 +77,18 @@ def test_an_upgrade_that_does_not_start_leaves_the_former_version_running(
 ) -> None:
     box = running.box
     former, unit = versions(box), box.read("/etc/systemd/system/edgevision.service")
-    box.run("sed", "-i", "1i raise SystemExit('broken on purpose')", f"{other_checkout}/edgevision/service/daemon.py")
-    box.run("sed", "-i", "s/^Description=.*/Description=broken/", f"{other_checkout}/systemd/edgevision.service")
+    box.run(
+        "sed",
+        "-i",
+        "1i raise SystemExit('broken on purpose')",
+        f"{other_checkout}/edgevision/service/daemon.py",
+    )
+    box.run(
+        "sed",
+        "-i",
+        "s/^Description=.*/Description=broken/",
+        f"{other_checkout}/systemd/edgevision.service",
+    )
     done = running.install(checkout=other_checkout)
     assert done.returncode == 1
     assert "broken on purpose" in done.stderr
@@ -120,7 +132,12 @@ def test_a_first_installation_that_does_not_start_is_stopped(
 ) -> None:
     installed.install("--remove", "--purge")
     box = installed.box
-    box.run("sed", "-i", "1i raise SystemExit('broken on purpose')", f"{other_checkout}/edgevision/service/daemon.py")
+    box.run(
+        "sed",
+        "-i",
+        "1i raise SystemExit('broken on purpose')",
+        f"{other_checkout}/edgevision/service/daemon.py",
+    )
     done = installed.install(checkout=other_checkout)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
@@ -146,7 +163,11 @@ def test_removal_keeps_settings_and_purge_deletes_them(running: Service) -> None
     done = running.install("--remove")
     assert done.returncode == 0, done.stderr
     assert box.read(CONFIG) == settings
-    gone = ["/opt/edgevision", "/etc/systemd/system/edgevision.service", "/usr/local/bin/edgevision"]
+    gone = [
+        "/opt/edgevision",
+        "/etc/systemd/system/edgevision.service",
+        "/usr/local/bin/edgevision",
+    ]
     kept = ["/etc/edgevision", "/var/lib/private/edgevision"]
     for path in gone:
         assert not (box.root / path.lstrip("/")).exists(), path
