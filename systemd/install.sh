@@ -116,6 +116,5 @@ cat <<EOF
   broker's password   sudo nano $etc/mqtt_password
   check, then use it  edgevision check-config $etc/config.yaml && sudo systemctl restart edgevision
   how it is           systemctl status edgevision
-  its log             journalctl --sync
-  journalctl --unit edgevision --follow
+  its log             journalctl --unit edgevision --follow
 EOF

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevision.errors import ConfigError, UsageError
+from edgevision.errors import ConfigError
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNIT = FOLDER / "edgevision.service"
@@ -55,9 +55,8 @@ def test_unit_is_exposed_at_most_1_5_with_csi_cameras_too(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout
 
 
-def test_bad_configuration_and_bad_arguments_are_what_is_not_restarted() -> None:
-    statuses = f"{ConfigError.exit_status} {UsageError.exit_status}"
-    assert settings("RestartPreventExitStatus") == [statuses]
+def test_bad_configuration_is_the_one_status_that_is_not_restarted() -> None:
+    assert settings("RestartPreventExitStatus") == [str(ConfigError.exit_status)]
     assert settings("Restart") == ["always"]
 
 

@@ -83,12 +83,12 @@ class Box:
         return done
 
     def read(self, path: str) -> str:
-        return (self.root / path.lstrip("/")).read_text(encoding="utf-8")
+        return (self.root / path.lstrip("/")).read_bytes().decode()
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         file = self.root / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        file.write_bytes(text.encode())
         file.chmod(mode)
 
     def copy(self, source: Path, path: str) -> None:

@@ -51,6 +51,7 @@ def test_a_hung_thread_ends_in_a_restart_by_systemd(
         f"Environment=HANG={method}\nWatchdogSec=6\nRestartSec=1"
     )
     service.systemctl("start", "edgevision")
+    listener.wait_status("porch/status", "online")
     listener.wait_for("yard/detections")
     before, pid = len(listener.json("porch/status")), service.pid
     service.box.write("/run/hang", str(pid))

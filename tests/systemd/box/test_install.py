@@ -19,6 +19,12 @@ def versions(box: Box) -> list[str]:
     ).stdout.split()
 
 
+def break_program(box: Box, checkout: str) -> None:
+    """Let the service fail as it starts, but not `check-config`."""
+    file = f"{checkout}/edgevision/service/daemon.py"
+    box.write(file, box.read(file) + "\nraise OSError('broken on purpose')\n")
+
+
 @pytest.fixture
 def running(service: Service) -> Service:
     service.systemctl("start", "edgevision")
@@ -77,12 +83,7 @@ def test_an_upgrade_that_does_not_start_leaves_the_former_version_running(
 ) -> None:
     box = running.box
     former, unit = versions(box), box.read("/etc/systemd/system/edgevision.service")
-    box.run(
-        "sed",
-        "-i",
-        "1i raise SystemExit('broken on purpose')",
-        f"{other_checkout}/edgevision/service/daemon.py",
-    )
+    break_program(box, other_checkout)
     box.run(
         "sed",
         "-i",
@@ -132,12 +133,7 @@ def test_a_first_installation_that_does_not_start_is_stopped(
 ) -> None:
     installed.install("--remove", "--purge")
     box = installed.box
-    box.run(
-        "sed",
-        "-i",
-        "1i raise SystemExit('broken on purpose')",
-        f"{other_checkout}/edgevision/service/daemon.py",
-    )
+    break_program(box, other_checkout)
     done = installed.install(checkout=other_checkout)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
