@@ -45,6 +45,7 @@ def test_a_first_installation_runs_and_says_what_to_do_next(box: Box) -> None:
     done = service.install()
     assert done.returncode == 0, done.stderr
     assert "runs, and starts with the system. What to do next:" in done.stdout
+    assert done.stdout.endswith("  its log             journalctl --unit edgevision --follow\n")
     assert service.show("ActiveState") == "active"
     assert service.show("UnitFileState") == "enabled"
     assert service.box.read(CONFIG) == service.box.read(f"{CHECKOUT}/config.yaml")

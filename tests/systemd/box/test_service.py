@@ -94,13 +94,11 @@ def test_a_missing_model_is_tried_again_for_ever(service: Service) -> None:
 def test_stop_publishes_offline_and_leaves_nothing_behind_within_2_s(
     service: Service, listener: Listener
 ) -> None:
+    service.drop_in("TimeoutStopSec=2")  # later, systemd kills it, and the result is another
     service.systemctl("start", "edgevision")
     listener.wait_for("yard/detections")
     group = service.show("ControlGroup")
-    began_s = time.monotonic()
     service.systemctl("stop", "edgevision")
-    # Only a stop that ran into TimeoutStopSec (5 s) would take longer, and fail below, too.
-    assert time.monotonic() - began_s < 5
     assert (service.show("Result"), service.show("ExecMainStatus")) == ("success", "0")
     assert listener.wait_status("porch/status", "offline")["reason"] == "stopped"
     assert listener.wait_status("yard/status", "offline")
