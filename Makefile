@@ -1,11 +1,12 @@
 # make demo    two commands' worth: set-up and the demo
 # make test    set-up, formatter, linter, types, tests
+# make test-systemd    the installed service under a real systemd
 
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup setup-dev demo test fuzz check format mosquitto test-delivery bench lock schema
+.PHONY: setup setup-dev demo test test-systemd fuzz check format mosquitto test-delivery bench lock schema
 
 setup:
 	@EDITABLE=1 systemd/venv.sh $(VENV) demo
@@ -23,6 +24,18 @@ test: setup-dev mosquitto check
 # Thousands of damaged inputs for everything that reads what comes from outside: about 5 minutes.
 fuzz: setup-dev
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-4000} timeout 1200 $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
+
+# Installs the service under a real systemd, in namespaces of its own: Debian 12, root or sudo.
+test-systemd: setup-dev mosquitto
+	@if [ "$$(id -u)" = 0 ]; then as=; else as="sudo -n"; fi; \
+	  $$as true || { echo "edgevision: expected root, or a sudo that asks for no password" >&2; exit 1; }; \
+	  /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || { \
+	    echo "installing python3-venv for the tests"; \
+	    $$as apt-get update -qq && $$as apt-get install -y -qq python3-venv; } >/dev/null 2>&1 || { \
+	    echo "edgevision: the tests need Debian's Python: install the package python3-venv" >&2; exit 1; }; \
+	  $(BIN)/python tests/systemd/box/packages.py && \
+	  $$as env SYSTEMD_BOX=1 PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider \
+	    tests/systemd/box $(ARGS)
 
 check:
 	$(BIN)/ruff format --check edgevision tests

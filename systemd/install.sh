@@ -57,15 +57,17 @@ fi
 # check VERSION: does the service, with its own rights and secrets, accept the configuration?
 check() {
   systemd-run --quiet --collect --wait --pipe -p DynamicUser=yes -p ProtectHome=yes \
-    -p EnvironmentFile="-$etc/environment" \
+    -p SupplementaryGroups=video -p EnvironmentFile="-$etc/environment" \
     -p LoadCredential="mqtt_password:$etc/mqtt_password" \
     "$1/bin/edgevision" check-config "$etc/config.yaml"
 }
 
-# run_version VERSION: make it the one that runs; returns when it is ready.
+# run_version VERSION: make it the one that runs, under its own unit; returns when it is ready.
 run_version() {
   ln -sfn "$1" "$opt/venv.new"
   mv -T "$opt/venv.new" "$opt/venv"
+  install -m 644 "$1/edgevision.service" "$unit"
+  systemctl daemon-reload
   systemctl restart edgevision
 }
 
@@ -89,17 +91,21 @@ say "installing packages into $new (takes minutes on a small board)"
 check "$new" || fail "nothing was installed; mend what is said above, then: sudo $0" $?
 
 # The service.
-install -m 644 "$here/systemd/edgevision.service" "$unit"
 mkdir -p "$(dirname "$command")"
 [ -e "$command" ] || ln -sfn "$opt/venv/bin/edgevision" "$command"
-systemctl daemon-reload
-systemctl enable --quiet edgevision
+cp "$here/systemd/edgevision.service" "$new/"
+[ -z "$old" ] || [ ! -e "$unit" ] || cp "$unit" "$old/"
 if ! run_version "$new"; then
+  journalctl --sync
   journalctl --unit edgevision --lines 20 --no-pager --output cat >&2
-  [ -n "$old" ] || fail "the service does not start; the last lines of its log stand above"
+  if [ -z "$old" ]; then
+    systemctl stop edgevision
+    fail "the service does not start (its log stands above), so it is stopped"
+  fi
   run_version "$old" || true
   fail "the new version does not start (its log stands above); the former one is back"
 fi
+systemctl enable --quiet edgevision
 for version in "$opt"/venv-*; do
   [ "$version" = "$new" ] || rm -rf "$version"
 done

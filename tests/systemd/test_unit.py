@@ -14,7 +14,7 @@ from edgevision.errors import ConfigError
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 UNIT = FOLDER / "edgevision.service"
-SCRIPTS = sorted(FOLDER.glob("*.sh"))
+SCRIPTS = [*sorted(FOLDER.glob("*.sh")), Path(__file__).parent / "box" / "boot.sh"]
 
 analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
@@ -46,6 +46,15 @@ def test_unit_is_exposed_at_most_1_5_out_of_10() -> None:
     assert done.returncode == 0, done.stdout
 
 
+@analyze
+def test_unit_is_exposed_at_most_1_5_with_csi_cameras_too(tmp_path: Path) -> None:
+    unit = tmp_path / UNIT.name
+    csi = (FOLDER / "csi.conf").read_text(encoding="utf-8")
+    unit.write_text(f"{UNIT.read_text(encoding='utf-8')}\n{csi}", encoding="utf-8")
+    done = run("systemd-analyze", "security", "--offline=true", "--threshold=15", unit)
+    assert done.returncode == 0, done.stdout
+
+
 def test_bad_configuration_is_the_one_status_that_is_not_restarted() -> None:
     assert settings("RestartPreventExitStatus") == [str(ConfigError.exit_status)]
     assert settings("Restart") == ["always"]
@@ -57,6 +66,10 @@ def test_unit_runs_what_install_sh_installs() -> None:
     assert start == "/opt/edgevision/venv/bin/edgevision run --config /etc/edgevision/config.yaml"
     assert "opt=/opt/edgevision\n" in script
     assert "etc=/etc/edgevision\n" in script
+
+
+def test_a_reload_is_a_sighup_to_the_daemon() -> None:
+    assert settings("ExecReload") == ["kill -HUP $MAINPID"]
 
 
 def test_onnx_runtime_is_told_to_report_nothing_before_it_is_imported() -> None:
