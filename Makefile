@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup setup-dev demo test check format mosquitto bench lock schema
+.PHONY: setup setup-dev demo test test-arm test-arm32 test-board check format mosquitto bench \
+  bench-arm lock schema
 
 setup:
 	@EDITABLE=1 systemd/venv.sh $(VENV) demo
@@ -19,6 +20,16 @@ demo:
 
 test: setup-dev mosquitto check
 	$(BIN)/python -m pytest $(ARGS)
+
+# ARM without a board, emulated by QEMU: 64-bit, 32-bit, and a whole machine with systemd.
+test-arm: setup-dev
+	$(BIN)/python -m pytest tests/arm/test_arm64.py $(ARGS)
+
+test-arm32: setup-dev
+	$(BIN)/python -m pytest tests/arm/test_arm32.py $(ARGS)
+
+test-board: setup-dev
+	$(BIN)/python -m pytest tests/arm/test_board.py $(ARGS)
 
 check:
 	$(BIN)/ruff format --check edgevision tests
@@ -39,6 +50,10 @@ mosquitto:
 
 bench: setup
 	@$(BIN)/edgevision bench $(ARGS)
+
+# Instructions on emulated ARM: the same on every machine, but no cycles.
+bench-arm: setup-dev
+	@PYTHONPATH=tests $(BIN)/python -m arm.bench $(ARGS)
 
 # Pin again what pyproject.toml asks for, and what builds it; hashes, no addresses.
 lock: setup-dev
