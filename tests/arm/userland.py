@@ -70,6 +70,25 @@ ARM64 = Architecture(
 )
 
 
+# Debian has what has no wheels there; its matrix products come from whichever BLAS is found first.
+DEBIANS_OWN = ("numpy", "onnxruntime", "opencv-python-headless", "psutil", "PyYAML")
+ARM32 = Architecture(
+    debian="armhf",
+    machine="armv7l",
+    emulator="qemu-arm",
+    packages=(
+        *ARM64.packages,
+        *("libopenblas0-pthread", "python3-numpy", "python3-opencv", "python3-psutil"),
+        "python3-yaml",
+    ),
+    wheels=tuple(each for each in dependencies() if not each.startswith(DEBIANS_OWN)),
+    search=(
+        "usr/lib/arm-linux-gnueabihf/openblas-pthread",
+        "usr/lib/arm-linux-gnueabihf/pulseaudio",
+    ),
+)
+
+
 class Userland:
     """An unpacked system of one architecture, its Python and its packages."""
 
