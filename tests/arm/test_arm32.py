@@ -14,8 +14,6 @@ from arm.replays import replay_command, write_frames
 from arm.userland import ARM32, RECORDING, Userland
 
 CPU = "cortex-a7"
-# NumPy takes about half a minute a frame here; these have a cat, a person and a cup.
-FRAMES = ("064.png", "096.png")
 VERSIONS = (
     "import cv2, numpy, platform; print(platform.machine(), numpy.__version__, cv2.__version__)"
 )
@@ -41,11 +39,7 @@ def userland() -> Userland:
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_frames(tmp_path_factory.mktemp("arm32") / "frames")
-    for path in folder.iterdir():
-        if path.name not in FRAMES:
-            path.unlink()
-    return folder
+    return write_frames(tmp_path_factory.mktemp("arm32") / "frames")
 
 
 def there(userland: Userland, *arguments: str) -> str:
@@ -75,8 +69,10 @@ def test_the_recording_is_decoded_and_resized_to_the_same_bytes_as_here(
     assert found == here("-c", DECODE)
 
 
-def test_numpy_publishes_the_same_bytes_as_here(userland: Userland, frames: Path) -> None:
+def test_numpy_publishes_the_same_bytes_as_here_for_every_eighth_frame(
+    userland: Userland, frames: Path
+) -> None:
     command = replay_command(frames.parent, "auto", frames)
     found = there(userland, *command)
-    assert found.count('"backend":"numpy"') == len(FRAMES)
+    assert found.count('"backend":"numpy"') == 20
     assert found == here(*replay_command(frames.parent, "numpy", frames))
