@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup setup-dev demo test test-systemd fuzz check format mosquitto test-delivery bench lock schema
+.PHONY: setup setup-dev demo test test-delivery test-systemd test-arm test-arm32 test-board fuzz \
+  soak check format mosquitto bench bench-arm lock schema
 
 setup:
 	@EDITABLE=1 systemd/venv.sh $(VENV) demo
@@ -37,6 +38,16 @@ test-systemd: setup-dev mosquitto
 	  $$as env SYSTEMD_BOX=1 PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider \
 	    tests/systemd/box $(ARGS)
 
+# ARM without a board, emulated by QEMU: 64-bit, 32-bit, and a whole machine with systemd.
+test-arm: setup-dev
+	$(BIN)/python -m pytest tests/arm/test_arm64.py $(ARGS)
+
+test-arm32: setup-dev
+	$(BIN)/python -m pytest tests/arm/test_arm32.py $(ARGS)
+
+test-board: setup-dev
+	$(BIN)/python -m pytest tests/arm/test_board.py $(ARGS)
+
 check:
 	$(BIN)/ruff format --check edgevision tests
 	$(BIN)/ruff check edgevision tests
@@ -60,6 +71,10 @@ test-delivery: setup-dev mosquitto
 
 bench: setup
 	@$(BIN)/edgevision bench $(ARGS)
+
+# Instructions on emulated ARM: the same on every machine, but no cycles.
+bench-arm: setup-dev
+	@PYTHONPATH=tests $(BIN)/python -m arm.bench $(ARGS)
 
 # Pin again what pyproject.toml asks for, and what builds it; hashes, no addresses.
 lock: setup-dev

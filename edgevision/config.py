@@ -11,7 +11,7 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
@@ -42,11 +42,12 @@ def _resolve_model(path: Path, info: ValidationInfo) -> Path:
     return resolved if _exists(resolved) or path.is_absolute() else bundled(str(path))
 
 
+Resize: TypeAlias = Literal["exact", "fast"]
 ModelFolder = Annotated[Path, AfterValidator(_resolve_model)]
 
 
 class RuntimeConfig(Section):
-    """How the inference engine runs the network; NumPy only knows threads."""
+    """How the network is run; of the engine's settings NumPy only knows threads."""
 
     threads: Annotated[int, Field(strict=True, ge=1, le=64)] | None = None
     """Threads of one inference; default: all cores but one, at most 4."""
@@ -56,6 +57,9 @@ class RuntimeConfig(Section):
     """How far ONNX Runtime rewrites the graph."""
     providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("CPUExecutionProvider",)
     """Execution providers, first choice first."""
+    resize: Resize = "exact"
+    """How frames are brought to the network's size. exact: the same bytes on every processor.
+    fast: less work, but a pixel may be one level off between x86 and ARM, and so scores differ."""
 
     @property
     def thread_count(self) -> int:

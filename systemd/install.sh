@@ -72,7 +72,7 @@ run_version() {
 }
 
 [ "$(getconf LONG_BIT)" = 64 ] ||
-  fail "expected a 64-bit system, got a 32-bit one, which ONNX Runtime has no packages for"
+  say "this system is 32-bit: NumPy takes the place of ONNX Runtime, and Debian's OpenCV is used"
 
 # Settings. What is there already belongs to the user.
 mkdir -p "$opt" "$etc"

@@ -18,16 +18,33 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else command -v sudo >/dev/null && sudo -n "$@"; fi
 }
 
+# 32-bit ARM: there are no wheels of what is computed with, so Debian's packages are used.
+debians=
+site=
+if [ "$(getconf LONG_BIT)" = 32 ]; then
+  # Under a 64-bit kernel pip would ask for 64-bit packages.
+  [ "$(uname -m)" != aarch64 ] || exec setarch linux32 "$0" "$venv" "$@"
+  debians="python3-numpy python3-opencv python3-psutil python3-yaml libopenblas0-pthread"
+  site=--system-site-packages
+fi
+
 command -v "$python" >/dev/null || as_root apt-get install -y -qq python3 >/dev/null 2>&1 ||
   fail "expected Python 3.11 or newer, found none: apt-get install python3 python3-venv"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   fail "expected Python 3.11 or newer, got $("$python" --version); set PYTHON to a newer one"
 
+# shellcheck disable=SC2086 # the packages are words
+[ -z "$debians" ] || "$python" -c 'import cv2, numpy, psutil, yaml' 2>/dev/null ||
+  { as_root apt-get update -qq &&
+    as_root apt-get install -y -qq --no-install-recommends $debians; } >/dev/null 2>&1 ||
+  fail "32-bit Python lacks packages: apt-get install $debians, then try again"
+
 if ! [ -x "$venv/bin/pip" ]; then
   "$python" -c 'import ensurepip' 2>/dev/null ||
     { as_root apt-get update -qq && as_root apt-get install -y -qq python3-venv; } >/dev/null 2>&1 ||
     fail "Python lacks venv: apt-get install python3-venv, then try again"
-  "$python" -m venv "$venv"
+  # shellcheck disable=SC2086 # empty or one word
+  "$python" -m venv $site "$venv"
 fi
 
 # An older pip cannot check hashes that stand in a constraints file, so pip comes first.

@@ -25,16 +25,15 @@ def suppress(boxes: F32, scores: F32, class_ids: I64, *, iou: float) -> I64:
     """
     if len(boxes) == 0:
         return np.empty(0, np.int64)
-    # OpenCV keeps classes apart by moving each by the largest coordinate times its number, which
-    # is too little for boxes that reach below 0. In float64 the move loses nothing.
-    corners = boxes.astype(np.float64) - boxes.min()
+    # NMSBoxes compares scores with a threshold first; places from n to 1 always pass it, and keep
+    # ties in their order.
+    order = np.argsort(-scores, kind="stable")
+    places = np.arange(len(boxes), 0, -1)
+    # Classes are kept apart by moving each beyond the one before; in float64 the move loses
+    # nothing. OpenCV's own NMSBoxesBatched moves too little for boxes that reach below 0, and
+    # OpenCV 4.6 (Debian 12) does not have it.
+    corners = boxes[order].astype(np.float64) - boxes.min()
+    corners += class_ids[order, np.newaxis] * (corners.max() + 1)
     corner_and_size = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-    kept = np.sort(
-        np.asarray(
-            cv2.dnn.NMSBoxesBatched(
-                corner_and_size.tolist(), scores.tolist(), class_ids.tolist(), -1.0, iou
-            ),
-            np.int64,
-        ).ravel()
-    )
-    return kept[np.argsort(-scores[kept], kind="stable")]
+    kept = cv2.dnn.NMSBoxes(corner_and_size.tolist(), places.tolist(), 0.0, iou)
+    return order[np.sort(np.asarray(kept, np.int64).ravel())]

@@ -11,9 +11,17 @@ import numpy as np
 from edgevision.records import Detections
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edgevision.card import InputSpec
+    from edgevision.config import Resize
     from edgevision.records import U8
 
+# INTER_LINEAR_EXACT gives the same bytes on x86 and ARM; INTER_LINEAR differs by one level.
+_INTERPOLATIONS: Mapping[Resize, int] = {
+    "exact": cv2.INTER_LINEAR_EXACT,
+    "fast": cv2.INTER_LINEAR,
+}
 _TO_BGR = {1: cv2.COLOR_GRAY2BGR, 4: cv2.COLOR_BGRA2BGR}
 
 
@@ -52,25 +60,24 @@ class PreparedInput:
 class Preprocessor:
     """Resizes frames to the model input."""
 
-    def __init__(self, spec: InputSpec) -> None:
-        """Prepare for one model's input size.
+    def __init__(self, spec: InputSpec, resize: Resize = "exact") -> None:
+        """Prepare for one model's input size and one way to resize.
 
         OpenCV is told to use one thread: a resize is too short to be shared, and waiting for
         a second core that decodes video doubles its time.
         """
         cv2.setNumThreads(1)
         self._size = (spec.width, spec.height)
+        self._interpolation = _INTERPOLATIONS[resize]
 
     def prepare(self, image: U8) -> PreparedInput:
         """Resize a frame; grey and BGRA become BGR.
-
-        INTER_LINEAR_EXACT gives the same bytes on x86 and ARM, INTER_LINEAR does not.
 
         Args:
             image: as `Frame` has checked it.
         """
         channels = image.shape[2] if image.ndim == 3 else 1
-        resized = cv2.resize(image, self._size, interpolation=cv2.INTER_LINEAR_EXACT)
+        resized = cv2.resize(image, self._size, interpolation=self._interpolation)
         if channels in _TO_BGR:
             resized = cv2.cvtColor(resized, _TO_BGR[channels])
         height, width = image.shape[:2]

@@ -61,7 +61,7 @@ class Pipeline:
         Args:
             model: the checked model folder; `backend` has loaded it.
             backend: runs the network.
-            config: detection settings, general and for each camera.
+            config: detection settings, general and for each camera, and how to resize.
             clock: measures the stages.
             publish: called with each result.
 
@@ -72,7 +72,7 @@ class Pipeline:
         self._backend = backend
         self._clock = clock
         self._publish = publish
-        self._preprocessor = Preprocessor(model.card.input)
+        self._preprocessor = Preprocessor(model.card.input, config.runtime.resize)
         self._detectors = make_detectors(model, config)
 
     def step(self, frame: Frame) -> FrameResult:

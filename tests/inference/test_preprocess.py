@@ -85,6 +85,18 @@ def test_three_channels_are_opencvs_exact_resize(preprocessor: Preprocessor, ima
 
 
 @given(pictures())
+def test_the_fast_resize_is_opencvs_bilinear_one_and_within_2_levels_of_the_exact_one(
+    preprocessor: Preprocessor, image: U8
+) -> None:
+    spec = InputSpec(name="image", width=WIDTH, height=HEIGHT, scaling="none")
+    found = Preprocessor(spec, "fast").prepare(image).image[0]
+    expected = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+    exact = preprocessor.prepare(image).image[0]
+    assert np.array_equal(found, expected)
+    assert np.abs(found.astype(int) - exact.astype(int)).max() <= 2
+
+
+@given(pictures())
 def test_the_exact_resize_is_within_1_level_of_bilinear_worked_out_in_whole_numbers(
     preprocessor: Preprocessor, image: U8
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import pytest
 
@@ -108,3 +109,23 @@ def test_a_backend_that_fails_is_not_hidden(model: Model) -> None:
     )
     with pytest.raises(BackendError, match="300"):
         pipeline.step(_frame("yard"))
+
+
+@pytest.mark.parametrize(
+    ("resize", "interpolation"),
+    [("exact", cv2.INTER_LINEAR_EXACT), ("fast", cv2.INTER_LINEAR)],
+)
+def test_the_network_sees_the_frame_resized_as_configured(
+    model: Model, resize: str, interpolation: int
+) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8)
+    clock = ManualClock(wall=AT)
+    pipeline = Pipeline(
+        model=model,
+        backend=OneBox(model, clock),
+        config=Config.model_validate({"cameras": CAMERAS, "runtime": {"resize": resize}}),
+        clock=clock,
+        publish=lambda _result: None,
+    )
+    seen = pipeline.prepare(Frame("yard", 0, picture, 0, AT)).prepared.image[0]
+    assert np.array_equal(seen, cv2.resize(picture, (300, 300), interpolation=interpolation))

@@ -108,3 +108,39 @@ def test_install_sh_refuses_arguments_that_it_does_not_know(arguments: list[str]
     done = run(FOLDER / "install.sh", *arguments)
     expected = "edgevision: expected no argument, --remove or --remove --purge, got: "
     assert (done.returncode, done.stderr) == (2, f"{expected}{' '.join(arguments)}\n")
+
+
+def on_32_bit(folder: Path, monkeypatch: pytest.MonkeyPatch, kernel: str) -> None:
+    """Put programs first in PATH that answer as on 32-bit ARM, for a user without sudo."""
+    answers = {
+        "getconf": "echo 32",
+        "uname": f"echo {kernel}",
+        "id": "echo 1000",
+        "sudo": "exit 1",
+        "setarch": 'echo "$@"',
+        "python": "case $* in *cv2*) exit 1 ;; esac",
+    }
+    for name, answer in answers.items():
+        program = folder / name
+        program.write_text(f"#!/bin/sh\n{answer}\n", encoding="ascii")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHON", str(folder / "python"))
+
+
+def test_venv_sh_on_32_bit_says_which_of_debians_packages_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_32_bit(tmp_path, monkeypatch, "armv7l")
+    done = run(FOLDER / "venv.sh", tmp_path / "venv")
+    packages = "python3-numpy python3-opencv python3-psutil python3-yaml libopenblas0-pthread"
+    expected = f"edgevision: 32-bit Python lacks packages: apt-get install {packages}, then try "
+    assert (done.returncode, done.stderr) == (1, f"{expected}again\n")
+
+
+def test_venv_sh_on_32_bit_under_a_64_bit_kernel_makes_the_kernel_say_32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_32_bit(tmp_path, monkeypatch, "aarch64")
+    done = run(FOLDER / "venv.sh", tmp_path / "venv", "demo")
+    assert done.stdout == f"linux32 {FOLDER / 'venv.sh'} {tmp_path / 'venv'} demo\n"
