@@ -30,10 +30,15 @@ app = typer.Typer(
 )
 app.add_typer(model_app, name="model")
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Configuration file.")]
+# Not `readable`: a file that cannot be read is a fault of the configuration, with its status.
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", readable=False, help="Configuration file.")
+]
 OptionalConfig = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Configuration file; default: built-in settings."),
+    typer.Option(
+        "--config", "-c", readable=False, help="Configuration file; default: built-in settings."
+    ),
 ]
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="Model folder in place of the configured one.")
@@ -195,7 +200,9 @@ def bench(
 
 @app.command("check-config")
 def check_config(
-    config: Annotated[Path, typer.Argument(help="Configuration file.")] = DEFAULT_CONFIG,
+    config: Annotated[
+        Path, typer.Argument(readable=False, help="Configuration file.")
+    ] = DEFAULT_CONFIG,
     *,
     as_json: JsonOption = False,
 ) -> None:

@@ -86,15 +86,17 @@ class Camera:
         return state
 
     def progress(self) -> CameraProgress | None:
-        """Return what it has done lately; None where nothing is to be expected of it."""
-        if self._reader is None or self._reader.finished:
+        """Return what it has done lately; None while it is disabled."""
+        if self._reader is None:
             return None
         state = self.state()
+        # At the end of a recording nothing more is to be expected.
+        turned_ns = self._clock.monotonic_ns() if self._reader.finished else self._reader.turned_ns
         return CameraProgress(
             name=self.name,
             status=state.status,
             delivering=state.status in DELIVERING,
-            turned_ns=self._reader.turned_ns,
+            turned_ns=turned_ns,
             allowed_s=LONGEST_PAUSE_S + self.config.stall_after_s,
             result_ns=max(self.meter.result_ns, self._delivering_ns),
         )

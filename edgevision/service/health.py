@@ -87,7 +87,7 @@ class Progress:
             cameras += f" ({', '.join(others)})"
         broker = f"{'connected to' if self.connected else 'trying to reach'} {self.broker}"
         waiting = [f"{self.waiting} messages wait"] if self.waiting else []
-        return "; ".join([*problems, cameras, broker, *waiting])
+        return "; ".join([*problems, ", ".join([cameras, broker, *waiting])])
 
 
 def _silent_s(stamp_ns: int, now_ns: int) -> float:

@@ -27,7 +27,6 @@ def hanging(*arguments, **more):
 setattr(kind, name, hanging)
 main()
 """
-NO_PUBLISHER = pytest.mark.xfail(reason="there is no publisher thread yet", strict=True)
 
 
 @pytest.mark.parametrize(
@@ -35,11 +34,7 @@ NO_PUBLISHER = pytest.mark.xfail(reason="there is no publisher thread yet", stri
     [
         pytest.param("edgevision.service.pipeline.Pipeline.infer", id="inference thread"),
         pytest.param("edgevision.service.systemd.SystemdNotifier.status", id="main loop"),
-        pytest.param(
-            "edgevision.messaging.publisher.Publisher.turn",
-            id="publisher thread",
-            marks=NO_PUBLISHER,
-        ),
+        pytest.param("edgevision.messaging.publisher.Publisher.turn", id="publisher thread"),
     ],
 )
 def test_a_hung_thread_ends_in_a_restart_by_systemd(
@@ -55,7 +50,7 @@ def test_a_hung_thread_ends_in_a_restart_by_systemd(
     listener.wait_for("yard/detections")
     before, pid = len(listener.json("porch/status")), service.pid
     service.box.write("/run/hang", str(pid))
-    # The daemon itself waits for half a minute before it calls a thread hung.
+    # The outbox has half a minute for a slow disk before it counts as hung.
     service.wait_for_restart(before=0, seconds=120)
     assert service.restarts == 1
     assert service.pid != pid
@@ -64,6 +59,8 @@ def test_a_hung_thread_ends_in_a_restart_by_systemd(
     assert "in hanging" in journal  # every thread's stack tells where it hung
     wait_until(lambda: len(listener.json("porch/status")) >= before + 2, 30)
     said = [each["status"] for each in listener.json("porch/status")[before:]]
-    assert said == ["offline", "online"]
+    # Unless it is the main loop that hangs, it says so itself first.
+    assert said[-2:] == ["offline", "online"]
+    assert set(said[:-2]) <= {"online"}
     sent = len(listener.messages("yard/detections"))
     wait_until(lambda: len(listener.messages("yard/detections")) > sent, 30)

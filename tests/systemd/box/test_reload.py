@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
 from brokers import Listener, wait_until
 from systemd.box.service import CONFIG, RECORDING, Service
-
-NO_RELOAD = pytest.mark.xfail(reason="the daemon does not reload yet", strict=True)
-NO_LOCK = pytest.mark.xfail(reason="the daemon does not lock its state folder yet", strict=True)
 
 YARD = {"source": RECORDING, "loop": True}
 
 
-@NO_RELOAD
 def test_reload_starts_a_new_camera_and_keeps_process_and_connection(
     service: Service, listener: Listener
 ) -> None:
     service.systemctl("start", "edgevision")
+    listener.wait_status("porch/status", "online")
     listener.wait_for("yard/detections")
     pid = service.pid
     service.configure(cameras={"yard": YARD, "door": YARD}, detection={"min_score": 0.5})
@@ -33,11 +29,11 @@ def test_reload_starts_a_new_camera_and_keeps_process_and_connection(
     assert all(score >= 0.5 for score in scores)
 
 
-@NO_RELOAD
 def test_reload_of_a_bad_configuration_keeps_the_old_one_and_says_so(
     service: Service, listener: Listener
 ) -> None:
     service.systemctl("start", "edgevision")
+    listener.wait_status("porch/status", "online")
     listener.wait_for("yard/detections")
     pid = service.pid
     service.box.write(CONFIG, "cameras: {yard: {source: 0, colour: true}}\n")
@@ -54,11 +50,11 @@ def test_reload_of_a_bad_configuration_keeps_the_old_one_and_says_so(
     assert service.pid == pid
 
 
-@NO_LOCK
 def test_a_second_daemon_on_the_same_state_folder_is_refused_in_one_line(
     service: Service, listener: Listener
 ) -> None:
     service.systemctl("start", "edgevision")
+    listener.wait_status("porch/status", "online")
     listener.wait_for("yard/detections")
     command = ["timeout", "15", "edgevision", "run", "--config", CONFIG]
     done = service.box.run(*command, check=False, STATE_DIRECTORY="/var/lib/edgevision")

@@ -83,6 +83,18 @@ def test_a_configuration_that_is_not_there_is_not_tried_again_either(service: Se
     assert (service.show("ActiveState"), service.restarts) == ("failed", 0)
 
 
+def test_a_configuration_that_the_service_may_not_read_is_not_tried_again_either(
+    service: Service,
+) -> None:
+    service.box.run("chmod", "600", CONFIG)
+    service.drop_in("RestartSec=1")
+    service.systemctl("start", "edgevision", check=False)
+    wait_until(lambda: service.show("ActiveState") == "failed")
+    time.sleep(3)
+    assert (service.show("ExecMainStatus"), service.restarts) == ("78", 0)
+    assert "cannot be read (Permission denied)" in service.journal()
+
+
 def test_a_missing_model_is_tried_again_for_ever(service: Service) -> None:
     service.configure(model="/srv/nothing")
     service.drop_in("RestartSec=1")
