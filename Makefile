@@ -26,6 +26,10 @@ test: setup-dev mosquitto check
 fuzz: setup-dev
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-4000} timeout 1200 $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
 
+# Minutes or, with ARGS="--minutes 600", hours of faults: does it grow, does it lose an event?
+soak: setup-dev mosquitto
+	$(BIN)/python tests/soak/soak.py $(ARGS)
+
 # Installs the service under a real systemd, in namespaces of its own: Debian 12, root or sudo.
 test-systemd: setup-dev mosquitto
 	@if [ "$$(id -u)" = 0 ]; then as=; else as="sudo -n"; fi; \

@@ -31,7 +31,7 @@ from edgevision.service.statefolder import StateFolder
 from edgevision.service.systemd import SystemdNotifier
 from edgevision.service.telemetry import Telemetry
 from edgevision.service.uplink import Uplink
-from edgevision.service.writer import MessageWriter
+from edgevision.service.writer import EventIds, MessageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -85,6 +85,7 @@ class Daemon:
         self._file = file
         self._clock = clock or SystemClock()
         self._started_at = self._clock.wall()
+        self._event_ids = EventIds(self._started_at)
         self._systemd = SystemdNotifier()
         watchdog_s = self._systemd.watchdog_s
         self._hang_s = watchdog_s / 2 if watchdog_s else HANG_S
@@ -152,6 +153,7 @@ class Daemon:
             model_name=engine.model.card.name,
             backend_name=engine.backend.name,
             started_at=self._started_at,
+            event_ids=self._event_ids,
         )
 
     def _make_uplink(self, config: Config, engine: Engine) -> Uplink:

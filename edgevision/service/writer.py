@@ -29,22 +29,42 @@ if TYPE_CHECKING:
     from edgevision.records import FrameResult
 
 
+class EventIds:
+    """The ids of the events of one run: unique across runs, numbered without gaps within one."""
+
+    def __init__(self, started_at: datetime) -> None:
+        """Begin with 1.
+
+        The random part tells runs apart on a board that always wakes at the same time of day.
+        """
+        self._run = f"{round(started_at.timestamp() * 1000):011x}{secrets.token_hex(4)}"
+        self._numbers = itertools.count(1)
+
+    def next(self) -> str:
+        """Return an id that has not been used."""
+        return f"{self._run}-{next(self._numbers):08x}"
+
+
 class MessageWriter:
-    """Writes the messages of one service run: device, model and backend are always the same."""
+    """Writes messages under one configuration: device, model and backend are always the same."""
 
     def __init__(
-        self, config: Config, *, model_name: str, backend_name: str, started_at: datetime
+        self,
+        config: Config,
+        *,
+        model_name: str,
+        backend_name: str,
+        started_at: datetime,
+        event_ids: EventIds | None = None,
     ) -> None:
-        """Keep what every message repeats."""
+        """Keep what every message repeats; `event_ids` go on from one writer to the next."""
         self.topics = Topics(config.prefix)
         self.device = config.device
         self._cameras = config.cameras
         self._model = model_name
         self._backend = backend_name
         self._started_at = started_at
-        # The random part tells runs apart on a board that always wakes at the same time of day.
-        self._run = f"{round(started_at.timestamp() * 1000):011x}{secrets.token_hex(4)}"
-        self._numbers = itertools.count(1)
+        self._event_ids = event_ids or EventIds(started_at)
 
     def online(self, problems: tuple[str, ...] = ()) -> Message:
         """Return the service's status while it runs."""
@@ -75,7 +95,7 @@ class MessageWriter:
         message = CameraEventMessage(
             device=self.device,
             camera=camera,
-            id=f"{self._run}-{next(self._numbers):08x}",
+            id=self._event_ids.next(),
             occurred_at=state.since,
             status=state.status,
             previous_status=previous.status if previous else None,

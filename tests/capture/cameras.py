@@ -44,7 +44,10 @@ class Behaviour:
 
 
 class MjpegCamera:
-    """Serves /video.mjpg until the `with` block ends; any other path is not found."""
+    """Serves /video.mjpg until the `with` block ends; any other path is not found.
+
+    Another `behaviour` takes effect at once.
+    """
 
     def __init__(self, behaviour: Behaviour | None = None) -> None:
         self.behaviour = behaviour or Behaviour()
@@ -96,21 +99,26 @@ class MjpegCamera:
                 request.end_headers()
                 return
         if self.behaviour.hangs and self.behaviour.frames == 0:
-            self._closing.wait()
+            self._hang()
             return
         request.send_response(200)
         request.send_header("Content-Type", f"multipart/x-mixed-replace;boundary={BOUNDARY}")
         request.end_headers()
         try:
-            for index in range(self.behaviour.frames):
+            index = 0
+            while index < self.behaviour.frames:
                 image = picture(index, self.behaviour)
                 request.wfile.write(part(image, spoilt=index in self.behaviour.corrupt))
                 if self._closing.wait(self.behaviour.period_s):
                     return
-            if self.behaviour.hangs:
-                self._closing.wait()
+                index += 1
+            self._hang()
         except ConnectionError:  # whoever watched has gone
             return
+
+    def _hang(self) -> None:
+        while self.behaviour.hangs and not self._closing.wait(0.1):
+            pass
 
 
 def picture(index: int, behaviour: Behaviour) -> U8:
