@@ -139,6 +139,7 @@ class MqttClient:
             attempt.close(last=last, timeout_s=timeout_s)
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+        self._attempt = None  # it refers back to this object; without it, its sockets go at once
 
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S

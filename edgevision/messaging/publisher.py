@@ -227,6 +227,8 @@ class Publisher:
         with self._news:
             batch = list(self._recorded)
             self._recorded.clear()
+        self._delivery.turn(None)  # lets go of the connection, and so of its sockets
+        self._client = None
         self._commit(batch, self._clock.monotonic_ns())
         self._outbox.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -34,6 +35,10 @@ def command_lines(daemon: RunningDaemon) -> str:
         with contextlib.suppress(psutil.Error):
             found += each.cmdline()
     return "\n".join(found)
+
+
+def refused(daemon: RunningDaemon, camera: str) -> bool:
+    return re.search(rf"camera {camera}: offline: (?!starting)", daemon.log) is not None
 
 
 def assert_clean(*texts: str) -> None:
@@ -96,7 +101,7 @@ def test_no_password_shows_while_broker_and_cameras_refuse(
         config = settings(mosquitto.port, cameras, mqtt=mqtt, log_level="debug")
         with running(tmp_path, config, **environment) as daemon:
             wait_until(lambda: "check mqtt.username and the password" in daemon.log, 30)
-            wait_until(lambda: daemon.log.count("cannot be opened") >= len(cameras), 60)
+            wait_until(lambda: all(refused(daemon, name) for name in cameras), 60)
             processes = command_lines(daemon)
             mosquitto.stop()
             mosquitto.settings = ["allow_anonymous true"]  # now all is told
