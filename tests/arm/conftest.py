@@ -2,4 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
+import pytest
+from arm.debian import EmulationError
+
 collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    """Say in one line what emulation lacks."""
+    try:
+        return (yield)
+    except EmulationError as error:
+        pytest.fail(str(error), pytrace=False)
