@@ -16,4 +16,4 @@ def pytest_fixture_setup() -> Generator[None, object, object]:
     try:
         return (yield)
     except EmulationError as error:
-        pytest.fail(str(error), pytrace=False)
+        pytest.exit(f"edgevision: {error}", returncode=1)
