@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-# Every kind of object in the bundled recording, and some frames more.
+# What is in many frames of the bundled recording, and how many frames are enough.
 LABELS = {"Cat", "Coffee cup", "Person"}
 FRAMES = 8
 DEADLINE_S = 420
