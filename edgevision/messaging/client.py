@@ -151,6 +151,8 @@ class MqttClient:
                 on_message=self._on_message,
                 on_answer=self._on_news,
             )
+            if self._stopping.is_set():  # `stop` may have seen the attempt before this one
+                return
             began_s = time.monotonic()
             try:
                 ending = self._attempt.hold()

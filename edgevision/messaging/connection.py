@@ -143,6 +143,15 @@ class Connection:
 
     def hold(self) -> Ending:
         """Connect, stay connected until either side ends it, and say how it ended."""
+        try:
+            return self._hold()
+        finally:
+            # They refer back to this object; without them it goes at once, socket and all.
+            client = self._client
+            client.on_connect = client.on_disconnect = client.on_message = None
+            client.on_publish = client.on_end = client.fault = None
+
+    def _hold(self) -> Ending:
         endpoint = self._endpoint
         address = endpoint.address
         deadline_s = time.monotonic() + endpoint.connect_timeout_s
@@ -158,10 +167,6 @@ class Connection:
         finally:
             self._client.disconnect()
             self._client.loop_stop()
-            # They refer back to this object; without them it goes at once, socket and all.
-            self._client.on_connect = self._client.on_disconnect = self._client.on_message = None
-            self._client.on_publish = None
-            self._client.on_end = None
         if self._refusal is not None:
             return self._refused(self._refusal)
         if not self._opened and isinstance(self._client.fault, ssl.SSLError):

@@ -36,7 +36,7 @@ CREATE TABLE message (
     recorded_s REAL NOT NULL,
     size_bytes INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX message_order ON message(retain, id);
+CREATE INDEX message_order ON message(retain DESC, id);
 CREATE UNIQUE INDEX message_state ON message(topic) WHERE retain;
 CREATE TABLE uptime (seconds REAL NOT NULL) STRICT;
 INSERT INTO uptime VALUES (0.0);
@@ -194,7 +194,8 @@ def keep_aside(path: Path, kind: str) -> Path:
 def _is_sound(row: Row) -> bool:
     """Return whether a row came through the damage: SQLite has no checksums."""
     try:
-        json.loads(row.payload)
+        if row.payload or not row.retain:  # an empty one takes back what is retained
+            json.loads(row.payload)
         return is_topic(row.topic)
     except (ValueError, TypeError, AttributeError):
         return False

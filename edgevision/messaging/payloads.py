@@ -184,7 +184,7 @@ class LatencyPercentilesRecord(_Record):
 
 
 class FramesRecord(_Record):
-    """What became of the frames since the start of the service.
+    """What became of the frames since the start of the service, or of the camera by a reload.
 
     captured = inferred + overwritten + unusable, but for frames on their way right now; inferred
     = published + unpublished.

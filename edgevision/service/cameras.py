@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgevision.capture.reader import (
-    DELIVERING,
     END_OF_RECORDING,
     LONGEST_PAUSE_S,
     STARTING,
@@ -36,7 +36,7 @@ class Camera:
         name: str,
         config: CameraConfig,
         *,
-        deliver: Callable[[Frame], None],
+        deliver: Callable[[Camera, Frame], None],
         clock: Clock,
         window_s: float,
     ) -> None:
@@ -46,11 +46,12 @@ class Camera:
         self.meter = CameraMeter(window_s)
         self._clock = clock
         self._reader = (
-            CameraReader(name, config, deliver=deliver, clock=clock) if config.enabled else None
+            CameraReader(name, config, deliver=partial(deliver, self), clock=clock)
+            if config.enabled
+            else None
         )
         self._disabled = CameraState("disabled", "disabled in the configuration", clock.wall())
         self.told: CameraState | None = None
-        self._delivering_ns = clock.monotonic_ns()
 
     @property
     def enabled(self) -> bool:
@@ -77,8 +78,6 @@ class Camera:
         if state == last:
             return state
         self.told = state
-        if state.status in DELIVERING and (last is None or last.status not in DELIVERING):
-            self._delivering_ns = self._clock.monotonic_ns()
         quiet = state.status in {"online", "disabled"}
         expected = quiet or state.reason in {STARTING, END_OF_RECORDING}
         level = logging.INFO if expected else logging.WARNING
@@ -89,16 +88,14 @@ class Camera:
         """Return what it has done lately; None while it is disabled."""
         if self._reader is None:
             return None
-        state = self.state()
         # At the end of a recording nothing more is to be expected.
         turned_ns = self._clock.monotonic_ns() if self._reader.finished else self._reader.turned_ns
         return CameraProgress(
             name=self.name,
-            status=state.status,
-            delivering=state.status in DELIVERING,
+            status=self.state().status,
             turned_ns=turned_ns,
             allowed_s=LONGEST_PAUSE_S + self.config.stall_after_s,
-            result_ns=max(self.meter.result_ns, self._delivering_ns),
+            waiting_ns=self.meter.waiting_ns,
         )
 
     def metrics(

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,9 +103,7 @@ class Daemon:
         self._uplink = self._make_uplink(config, self._engine)
         self._slots: FrameSlots[Job] = FrameSlots()
         self._cameras = {name: self._make_camera(config, name) for name in config.cameras}
-        self._inference = InferenceThread(
-            self._slots, clock=self._clock, on_failed=self._failed, on_ill=self.stop
-        )
+        self._inference = InferenceThread(self._slots, clock=self._clock, on_ill=self.stop)
 
     def run(self) -> None:
         """Run until `stop` or a signal; then publish `offline` and end everything.
@@ -176,31 +175,27 @@ class Daemon:
 
     # On the camera threads.
 
-    def _captured(self, frame: Frame) -> None:
-        camera, pipeline = self._cameras.get(frame.camera), self._pipeline
-        if camera is None:  # it has just been taken out of the configuration
+    def _captured(self, camera: Camera, frame: Frame) -> None:
+        if self._cameras.get(camera.name) is not camera:  # a reload has just taken it out
             return
+        pipeline = self._pipeline
         camera.meter.captured(frame.captured_ns, frame.sequence)
         try:
             ready = pipeline.prepare(frame)
         except Exception:
-            camera.meter.failed(self._clock.monotonic_ns())
+            camera.meter.failed()
             log.exception("camera %s: frame %s cannot be prepared", frame.camera, frame.sequence)
             return
-        self._slots.put(Job(pipeline, ready))
+        self._slots.put(Job(camera, pipeline, ready))
 
     # On the inference thread.
 
-    def _failed(self, name: str) -> None:
-        camera = self._cameras.get(name)
-        if camera is not None:
-            camera.meter.failed(self._clock.monotonic_ns())
-
     def _publish(self, result: FrameResult) -> None:
+        job = self._inference.job
+        if job is None or self._cameras.get(result.camera) is not job.source:
+            return
         published = self._uplink.detections(result)
-        camera = self._cameras.get(result.camera)
-        if camera is not None:
-            camera.meter.inferred(result, self._clock.monotonic_ns(), published=published)
+        job.source.meter.inferred(result, self._clock.monotonic_ns(), published=published)
 
     # On the main thread.
 
@@ -224,7 +219,8 @@ class Daemon:
     def _tell(self, stuck: tuple[str, ...]) -> None:
         """Say what has changed; after each connection everything, for it may have been lost."""
         everything = self._state_due.is_set()
-        self._state_due.clear()
+        if everything:
+            self._state_due.clear()
         own = (*stuck, self._refused) if self._refused else stuck
         for problem in own:  # the outbox logs its own
             if problem not in self._problems:
@@ -246,6 +242,7 @@ class Daemon:
         cameras = [camera.progress() for camera in self._cameras.values()]
         return Progress(
             inference_ns=self._inference.turned_ns,
+            inference_s=self._inference.longest_turn_s,
             publisher_turns=self._uplink.healthy(now_ns),
             broker=self._uplink.broker,
             connected=self._uplink.connected,
@@ -259,22 +256,27 @@ class Daemon:
 
     def _end(self) -> None:
         self._systemd.stopping()
-        stop_cameras(self._cameras.values(), STOP_S / 4)
-        self._inference.stop(STOP_S / 4)
-        self._slots.drop_waiting()  # so that every frame is accounted for
+        until_s = time.monotonic() + STOP_S / 3
+        self._inference.stop(0.0)
+        stop_cameras(self._cameras.values(), STOP_S / 3)
+        self._inference.stop(max(0.0, until_s - time.monotonic()))
+        self._slots.drop_waiting()  # they are accounted for, too
         self._telemetry.publish(self._uplink, self._cameras.values(), self._slots)
-        self._take_leave(str(self._inference.fault) if self._inference.fault else "stopped")
+        for camera in self._cameras.values():
+            if camera.enabled:
+                self._uplink.event(camera.name, self._stopped(), camera.told)
+        self._say_offline()
+        self._uplink.stop(str(self._inference.fault or "stopped"), STOP_S / 2)
         self._folder.close()
         log.info("stopped")
 
-    def _take_leave(self, reason: str) -> None:
-        """Publish that every camera and the service are offline, and disconnect."""
-        stopped = CameraState("offline", STOPPED, self._clock.wall())
-        for name, camera in self._cameras.items():
+    def _say_offline(self) -> None:
+        for camera in self._cameras.values():
             if camera.enabled:
-                self._uplink.event(name, stopped, camera.told)
-                self._uplink.state(name, stopped)
-        self._uplink.stop(reason, STOP_S / 2)
+                self._uplink.state(camera.name, self._stopped())
+
+    def _stopped(self) -> CameraState:
+        return CameraState("offline", STOPPED, self._clock.wall())
 
     # SIGHUP.
 
@@ -289,7 +291,9 @@ class Daemon:
             return
         self._refused = None
         if new.changes.uplink:
-            self._take_leave("configuration reloaded")
+            if new.config.prefix != self._config.prefix:
+                self._say_offline()
+            self._uplink.stop("configuration reloaded", STOP_S / 2)
             self._uplink = self._make_uplink(new.config, new.engine)
             self._uplink.start()
         else:
@@ -333,8 +337,9 @@ class Daemon:
 
 
 def stop_cameras(cameras: Collection[Camera], timeout_s: float) -> None:
-    """Ask cameras to end, all at once, and wait for them at most this long."""
+    """Ask cameras to end, all at once, and wait for them together at most this long."""
+    until_s = time.monotonic() + timeout_s
     for camera in cameras:
         camera.stop(timeout_s=0.0)
     for camera in cameras:
-        camera.stop(timeout_s=timeout_s / len(cameras))
+        camera.stop(timeout_s=max(0.0, until_s - time.monotonic()))

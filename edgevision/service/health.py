@@ -22,19 +22,16 @@ class CameraProgress:
     Attributes:
         name: the camera's name.
         status: as published.
-        delivering: whether its frames arrive, so that results are due.
         turned_ns: when its reader last came round: a frame, an attempt, a pause.
         allowed_s: how long that may take at most, every known wait included.
-        result_ns: when a frame of it was last inferred, or failed and was counted, or when
-            its frames began to arrive.
+        waiting_ns: since when a frame waits for a result; None: none does.
     """
 
     name: str
     status: str
-    delivering: bool
     turned_ns: int
     allowed_s: float
-    result_ns: int
+    waiting_ns: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,7 @@ class Progress:
 
     Attributes:
         inference_ns: monotonic stamp at which the inference thread last came round.
+        inference_s: how long the longest of its recent turns took, in seconds.
         publisher_turns: whether the publisher drains, or knows that the broker is away.
         broker: the broker's address.
         connected: whether there is a connection to it.
@@ -51,6 +49,7 @@ class Progress:
     """
 
     inference_ns: int
+    inference_s: float
     publisher_turns: bool
     broker: str
     connected: bool
@@ -63,19 +62,19 @@ class Progress:
         Args:
             now_ns: monotonic time.
             hang_s: how long a turn of inference or a camera's result may take, in seconds.
-                Cameras share the network, so each adds a second to what results may take.
+                Cameras take turns at the network, so each adds one to what results may take.
         """
         found = []
         if _silent_s(self.inference_ns, now_ns) > hang_s:
             found.append(f"inference has not turned for {hang_s:g} s")
         if not self.publisher_turns:
             found.append("the publisher does not turn")
-        result_s = hang_s + len(self.cameras)
+        result_s = hang_s + len(self.cameras) * max(1.0, self.inference_s)
         for camera in self.cameras:
             if _silent_s(camera.turned_ns, now_ns) > camera.allowed_s + hang_s:
                 found.append(f"the reader of camera {camera.name} hangs")
-            elif camera.delivering and _silent_s(camera.result_ns, now_ns) > result_s:
-                found.append(f"camera {camera.name} delivers, but has no result for {result_s:g} s")
+            elif camera.waiting_ns is not None and _silent_s(camera.waiting_ns, now_ns) > result_s:
+                found.append(f"a frame of camera {camera.name} has no result for {result_s:.0f} s")
         return tuple(found)
 
     def words(self, problems: Sequence[str]) -> str:

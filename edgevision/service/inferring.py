@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgevision.clock import NS_PER_S
 from edgevision.errors import BackendError
 
 if TYPE_CHECKING:
@@ -14,25 +16,31 @@ if TYPE_CHECKING:
 
     from edgevision.capture.slots import FrameSlots
     from edgevision.clock import Clock
+    from edgevision.service.cameras import Camera
     from edgevision.service.pipeline import Pipeline, PreparedFrame
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25
+RECENT = 64
 # Failures of the network in a row after which a restart is the better answer.
 MAX_FAILURES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A prepared frame and the pipeline that prepared it and must finish it."""
+    """A prepared frame, its camera, and the pipeline that prepared it and must finish it.
 
+    A reload may put another camera or pipeline in their place in the meantime.
+    """
+
+    source: Camera
     pipeline: Pipeline
     ready: PreparedFrame
 
     @property
     def camera(self) -> str:
-        """Return the frame's camera."""
+        """Return the camera's name."""
         return self.ready.camera
 
 
@@ -44,7 +52,6 @@ class InferenceThread:
         slots: FrameSlots[Job],
         *,
         clock: Clock,
-        on_failed: Callable[[str], None],
         on_ill: Callable[[], None],
     ) -> None:
         """Prepare; `start` begins.
@@ -52,17 +59,22 @@ class InferenceThread:
         Args:
             slots: where prepared frames wait.
             clock: stamps each turn.
-            on_failed: called with the camera of each frame that the network failed on.
             on_ill: called when so many failed in a row that `fault` is set.
         """
         self.fault: BackendError | None = None
         self.turned_ns = clock.monotonic_ns()
+        self.job: Job | None = None  # the one that is worked on
+        self._turns_ns: deque[int] = deque([0], maxlen=RECENT)
         self._slots = slots
         self._clock = clock
-        self._on_failed = on_failed
         self._on_ill = on_ill
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+
+    @property
+    def longest_turn_s(self) -> float:
+        """Return the longest of the recent turns that had a frame, in seconds."""
+        return max(tuple(self._turns_ns)) / NS_PER_S
 
     def start(self) -> None:
         """Begin to infer."""
@@ -78,15 +90,16 @@ class InferenceThread:
         failures = 0
         while not self._stopping.is_set():
             self.turned_ns = self._clock.monotonic_ns()
-            job = self._slots.take(timeout_s=POLL_S)
+            job = self.job = self._slots.take(timeout_s=POLL_S)
             if job is None:
                 continue
+            begun_ns = self._clock.monotonic_ns()
             try:
                 job.pipeline.infer(job.ready)
                 failures = 0
             except Exception as error:
                 failures += 1
-                self._on_failed(job.camera)
+                job.source.meter.failed()
                 if failures == 1:
                     log.exception(
                         "camera %s: frame %s failed", job.camera, job.ready.frame.sequence
@@ -95,4 +108,6 @@ class InferenceThread:
                     msg = f"{failures} frames failed in a row, the last one: {error}"
                     self.fault = BackendError(msg)
                     self._on_ill()
+            self._turns_ns.append(self._clock.monotonic_ns() - begun_ns)
             del job  # its frame may be a slot that a camera is waiting for
+            self.job = None

@@ -35,7 +35,7 @@ class CameraMeter:
         """Measure rates over `window_s` seconds."""
         self._lock = threading.Lock()
         self._failed = 0
-        self._result_ns = 0
+        self._waiting_ns: int | None = None
         self._inferred = 0
         self._published = 0
         self._capture = RateMeter(window_s)
@@ -55,9 +55,9 @@ class CameraMeter:
             rate.window_s = seconds
 
     @property
-    def result_ns(self) -> int:
-        """Return when a frame was last inferred, or failed and was counted."""
-        return self._result_ns
+    def waiting_ns(self) -> int | None:
+        """Return since when a frame waits for a result; None: there was one since it came."""
+        return self._waiting_ns
 
     def captured(self, captured_ns: int, sequence: int | None = None) -> None:
         """Note an arrival.
@@ -68,6 +68,8 @@ class CameraMeter:
                 could not decode: they arrived too, evenly spread over the time since the last.
         """
         with self._lock:
+            if self._waiting_ns is None:
+                self._waiting_ns = captured_ns
             last = self._last or (captured_ns, (sequence or 0) - 1)
             missed = 0 if sequence is None else max(0, sequence - last[1] - 1)
             step_ns = (captured_ns - last[0]) / (missed + 1)
@@ -77,18 +79,18 @@ class CameraMeter:
             if sequence is not None:
                 self._last = captured_ns, sequence
 
-    def failed(self, now_ns: int) -> None:
+    def failed(self) -> None:
         """Note a frame that the network refused."""
         with self._lock:
             self._failed += 1
-            self._result_ns = now_ns
+            self._waiting_ns = None
 
     def inferred(self, result: FrameResult, now_ns: int, *, published: bool) -> None:
         """Note a result and whether its message was taken."""
         now_s = now_ns / NS_PER_S
         with self._lock:
             self._inferred += 1
-            self._result_ns = now_ns
+            self._waiting_ns = None
             self._inference.mark(now_s)
             for stage in _STAGES:
                 self._latency[stage].add(getattr(result.latency_ms, stage))

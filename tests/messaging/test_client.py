@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import gc
 import socket
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -14,7 +17,6 @@ from edgevision.mqttconfig import MqttConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FACT = Message("t/fact", b"1", qos=1, retain=True)
 TELEMETRY = Message("t/telemetry", b"2")
@@ -174,6 +176,33 @@ def test_a_broker_that_accepts_and_stays_silent_is_given_up_after_the_timeout() 
         wait_until(lambda: "expected an answer within 0.3 s, got none" in str(_fault_of(client)))
         assert not client.connected
         client.stop()
+
+
+def test_connections_that_fail_leave_no_file_open_until_garbage_is_collected() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        hung_up = 0
+
+        def hang_up() -> None:
+            nonlocal hung_up
+            with contextlib.suppress(OSError):
+                while True:
+                    server.accept()[0].close()
+                    hung_up += 1
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        config = MqttConfig(port=server.getsockname()[1], reconnect_max_s=1)
+        client = MqttClient(config, client_id="board")
+        gc.disable()
+        try:
+            client.start()
+            wait_until(lambda: hung_up >= 2)
+            before = len([*Path("/proc/self/fd").iterdir()])
+            wait_until(lambda: hung_up >= 6)
+            wait_until(lambda: len([*Path("/proc/self/fd").iterdir()]) <= before)
+        finally:
+            gc.enable()
+            client.stop()
+            server.shutdown(socket.SHUT_RDWR)
 
 
 def test_telemetry_is_refused_while_a_stalled_broker_reads_nothing(

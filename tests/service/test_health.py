@@ -12,16 +12,16 @@ HANG_S = 30.0
 YARD = CameraProgress(
     name="yard",
     status="online",
-    delivering=True,
     turned_ns=0,
     allowed_s=40.0,
-    result_ns=0,
+    waiting_ns=0,
 )
 
 
 def progress(*cameras: CameraProgress, **changed: Any) -> Progress:
     parts = Progress(
         inference_ns=0,
+        inference_s=0.1,
         publisher_turns=True,
         broker="127.0.0.1:1883",
         connected=True,
@@ -48,19 +48,19 @@ def test_a_publisher_that_does_not_turn_is_stuck() -> None:
     assert stuck_at(progress(publisher_turns=False), 1) == ("the publisher does not turn",)
 
 
-def test_a_camera_that_delivers_without_results_is_stuck() -> None:
+def test_a_camera_whose_frame_has_no_result_is_stuck() -> None:
     parts = progress(YARD, inference_ns=60 * NS_PER_S)
     assert stuck_at(parts, 31) == ()
-    assert stuck_at(parts, 31.1) == ("camera yard delivers, but has no result for 31 s",)
+    assert stuck_at(parts, 31.1) == ("a frame of camera yard has no result for 31 s",)
 
 
-def test_a_camera_that_is_down_owes_no_results() -> None:
-    down = replace(YARD, status="offline", delivering=False)
+def test_a_camera_without_a_frame_owes_no_results_however_long_it_may_be_silent() -> None:
+    down = replace(YARD, status="offline", waiting_ns=None)
     assert stuck_at(progress(down, inference_ns=60 * NS_PER_S), 60) == ()
 
 
 def test_a_camera_that_is_down_and_not_tried_again_is_stuck() -> None:
-    down = replace(YARD, status="stalled", delivering=False)
+    down = replace(YARD, status="stalled", waiting_ns=None)
     parts = progress(down, inference_ns=80 * NS_PER_S)
     assert stuck_at(parts, 70) == ()
     assert stuck_at(parts, 70.1) == ("the reader of camera yard hangs",)
@@ -69,6 +69,13 @@ def test_a_camera_that_is_down_and_not_tried_again_is_stuck() -> None:
 def test_more_cameras_may_wait_longer_for_their_results() -> None:
     cameras = [replace(YARD, name=f"camera-{number}") for number in range(20)]
     assert stuck_at(progress(*cameras, inference_ns=60 * NS_PER_S), 50) == ()
+
+
+def test_a_slow_network_takes_its_turns_camera_by_camera() -> None:
+    cameras = [replace(YARD, name=f"camera-{each}", allowed_s=1e6) for each in range(64)]
+    slow = progress(*cameras, inference_s=2.0, inference_ns=150 * NS_PER_S)
+    assert stuck_at(slow, 158) == ()
+    assert stuck_at(slow, 159)[0] == "a frame of camera camera-0 has no result for 158 s"
 
 
 def test_the_words_name_what_is_not_well_before_what_is() -> None:

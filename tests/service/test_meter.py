@@ -82,7 +82,7 @@ def test_every_frame_is_accounted_for() -> None:
     meter = CameraMeter(window_s=5)
     meter.inferred(_result(0), NS_PER_S, published=True)
     meter.inferred(_result(0), NS_PER_S, published=False)
-    meter.failed(NS_PER_S)
+    meter.failed()
     frames = _message(meter, 1).frames
     assert frames.captured == 9
     assert frames.inferred == 2

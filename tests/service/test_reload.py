@@ -155,3 +155,34 @@ def test_a_reload_does_not_pile_up_threads_or_files(
         listener.wait_for("yard/detections", len(listener.messages("yard/detections")) + 2)
         # 14 reloads later: one that is left behind at each would be seen.
         wait_until(lambda: all(a <= b + 4 for a, b in zip(counts(), before, strict=True)), 10)
+
+
+def test_a_camera_that_is_read_differently_counts_from_the_beginning(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    turned = {"yard": {"source": RECORDING, "loop": True, "rotation": 90}}
+    with running(tmp_path, settings(mosquitto.port, YARD)) as daemon:
+        started(listener)
+        daemon.reload(settings(mosquitto.port, turned))
+        wait_until(lambda: listener.json("yard/detections")[-1]["frame_size"] == [480, 640], 30)
+        daemon.terminate()
+    listener.wait_status("porch/status", "offline")
+    frames = listener.json("yard/metrics")[-1]["frames"]
+    accounted = frames["inferred"] + frames["overwritten"] + frames["unusable"]
+    assert frames["captured"] == accounted
+    assert frames["captured"] < listener.json("yard/detections")[-1]["frame"] + 3
+
+
+def test_another_connection_is_no_event_of_a_camera(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    with running(tmp_path, settings(mosquitto.port, YARD)) as daemon:
+        started(listener)
+        daemon.reload(settings(mosquitto.port, YARD, mqtt={"client_id": "another"}))
+        wait_until(lambda: listener.json("porch/status")[-1]["status"] == "online", 30)
+        detections_since(listener, len(listener.messages("yard/detections")))
+        daemon.terminate()
+    listener.wait_status("porch/status", "offline")
+    events = [event["status"] for event in listener.json("yard/events")]
+    assert events[-2:] == ["online", "offline"]
+    assert events.count("offline") - events.count("online") in {0, 1}
