@@ -227,8 +227,8 @@ def test_a_worker_that_takes_too_much_memory_does_not_take_the_service_with_it(
 
 
 @LIMITS
-def test_a_service_that_starts_threads_for_ever_gets_256_tasks(probe: Probe) -> None:
-    assert 200 < probe.run(THREADS)["made"] < 256
+def test_a_service_that_starts_threads_for_ever_gets_1024_tasks(probe: Probe) -> None:
+    assert 900 < probe.run(THREADS)["made"] < 1024
 
 
 def test_a_service_that_logs_in_a_loop_does_not_wear_the_sd_card(
