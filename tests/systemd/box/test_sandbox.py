@@ -156,7 +156,7 @@ THREADS = """
 import json, threading, time
 made = 0
 try:
-    while made < 1000:
+    while made < 2000:
         threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
         made += 1
 except RuntimeError:
