@@ -199,11 +199,6 @@ class Connection:
         """
         return max(1, min(WINDOW, self._receive_maximum - 1))
 
-    @property
-    def max_packet_bytes(self) -> int | None:
-        """Return the largest packet that the broker takes (MQTT 5, 3.2.2.3.6); None: not said."""
-        return self._max_packet_bytes
-
     def subscribe(self, topic_filter: str) -> None:
         """Ask for messages, at most at QoS 1."""
         self._client.subscribe(topic_filter, qos=1)
@@ -234,7 +229,7 @@ class Connection:
             return True
 
     def takes(self, message: Message) -> bool:
-        """Return whether the broker takes a packet of this size."""
+        """Return whether the broker takes a packet of this size (MQTT 5, 3.2.2.3.6)."""
         return self._max_packet_bytes is None or message.packet_bytes <= self._max_packet_bytes
 
     # For the outbox's thread alone.
