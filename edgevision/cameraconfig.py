@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +22,24 @@ from edgevision.address import (
     misspelt_address,
     redact_url,
 )
-from edgevision.configtypes import Pixels, Score, Seconds, Section, as_text, resolve
+from edgevision.configtypes import (
+    Name,
+    Pixels,
+    Score,
+    Seconds,
+    Section,
+    as_text,
+    may_be_empty,
+    resolve,
+)
+from edgevision.sceneconfig import (
+    FilterConfig,
+    LineConfig,
+    MaskConfig,
+    MotionConfig,
+    RegionsConfig,
+    ZoneConfig,
+)
 
 # Sources that can be asked for a size.
 _SIZED = frozenset({SourceKind.DEVICE, SourceKind.CSI})
@@ -41,6 +59,28 @@ class DetectionConfig(Section):
     """Of two boxes of one label that overlap more than this, the weaker one goes."""
     max_objects: Annotated[int, Field(strict=True, ge=1, le=400)] = 100
     """At most this many objects a frame, best first."""
+    filters: dict[str, FilterConfig] = Field(default_factory=dict)
+    """Which objects become events and counts, by label: {Person: {min_area: 0.002}}."""
+
+    def min_score_of(self, label: str) -> float:
+        """Return the score from which objects of a label are published."""
+        return self.label_min_score.get(label, self.min_score)
+
+    def shifted_score_of(self, label: str, logits: float) -> float:
+        """Return `min_score_of` moved on the scale of the network, where it cannot pass 0 or 1.
+
+        A score is 1 / (1 + e^-x) of the network's output x; this moves x.
+        """
+        score = self.min_score_of(label)
+        return 1 / (1 + (1 - score) / score * math.exp(-logits))
+
+    def weak_score_of(self, label: str) -> float:
+        """Return the score from which a box may confirm an object that is already tracked.
+
+        A little below what is published (0.35 for 0.4), as Zhang et al. 2022, "ByteTrack",
+        associate every box and not only the confident ones.
+        """
+        return self.shifted_score_of(label, -0.2)
 
 
 class CameraConfig(Section):
@@ -72,6 +112,16 @@ class CameraConfig(Section):
     """A live camera whose picture is dark and empty for this long is published as black."""
     detection: DetectionConfig | None = None
     """Settings that differ from the general ones for this camera."""
+    zones: Annotated[dict[Name, ZoneConfig], Field(max_length=64)] = Field(default_factory=dict)
+    """Named parts of the picture; the name is part of their topics."""
+    lines: Annotated[dict[Name, LineConfig], Field(max_length=64)] = Field(default_factory=dict)
+    """Named lines across which objects are counted; the name is part of their topics."""
+    masks: Annotated[dict[Name, MaskConfig], Field(max_length=64)] = Field(default_factory=dict)
+    """Named parts of the picture where nothing is looked for."""
+    motion: Annotated[MotionConfig | None, may_be_empty(MotionConfig)] = None
+    """Infer only while something moves; `motion: {}` does it with the defaults."""
+    regions: Annotated[RegionsConfig | None, may_be_empty(RegionsConfig)] = None
+    """Also infer crops, so that small objects are found; `regions: {}` does it."""
 
     @field_validator("source")
     @classmethod

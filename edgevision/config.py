@@ -18,7 +18,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from edgevision.address import SourceKind
 from edgevision.cameraconfig import CameraConfig, DetectionConfig
 from edgevision.configtypes import FilePath, Name, Section, may_be_empty, resolve
+from edgevision.integrationconfig import ControlConfig, HomeAssistantConfig
 from edgevision.mqttconfig import MqttConfig
+from edgevision.sceneconfig import SnapshotsConfig, TrackingConfig
 
 DATA_FOLDER = Path(__file__).parent / "data"
 DEMO_RECORDING = DATA_FOLDER / "still-life.avi"
@@ -125,6 +127,14 @@ class Config(Section):
     mqtt: Annotated[MqttConfig, may_be_empty(MqttConfig)] = MqttConfig()
     metrics: Annotated[MetricsConfig, may_be_empty(MetricsConfig)] = MetricsConfig()
     outbox: Annotated[OutboxConfig, may_be_empty(OutboxConfig)] = OutboxConfig()
+    tracking: Annotated[TrackingConfig, may_be_empty(TrackingConfig)] = TrackingConfig()
+    snapshots: Annotated[SnapshotsConfig, may_be_empty(SnapshotsConfig)] = SnapshotsConfig()
+    homeassistant: Annotated[HomeAssistantConfig, may_be_empty(HomeAssistantConfig)] = (
+        HomeAssistantConfig()
+    )
+    control: Annotated[ControlConfig, may_be_empty(ControlConfig)] = ControlConfig()
+    frigate_compat: bool = False
+    """Also publish Frigate's own topics and payloads, under frigate/."""
     cameras: Annotated[
         dict[Name, CameraConfig],
         Field(min_length=1, max_length=64, json_schema_extra={"additionalProperties": False}),

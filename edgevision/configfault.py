@@ -150,7 +150,7 @@ def _known_keys(path: KeyPath) -> list[str]:
         field = section.model_fields.get(part)
         if field is not None:
             section = next(_sections(field.annotation), section)
-    return list(section.model_fields)
+    return [field.alias or name for name, field in section.model_fields.items()]
 
 
 def _sections(annotation: object) -> Any:  # noqa: ANN401 - an iterator over model classes

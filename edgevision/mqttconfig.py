@@ -13,7 +13,8 @@ from edgevision.configtypes import FilePath, Section, as_text, may_be_empty
 _MqttVersion = Literal["auto", "5", "3.1.1"]
 
 
-def _no_wildcards(prefix: str) -> str:
+def no_wildcards(prefix: str) -> str:
+    """Return the first part of topics, if a message can be published under it."""
     if re.search(r"[+#\x00]", prefix) or prefix.startswith(("/", "$")) or prefix.endswith("/"):
         msg = f"expected an MQTT topic without + # and without / at its ends, got {prefix!r}"
         raise ValueError(msg)
@@ -62,7 +63,7 @@ class MqttConfig(Section):
     """MQTT version; auto: 5, and 3.1.1 where the broker does not speak 5."""
     client_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """Client identifier; default: edgevision-<device>."""
-    prefix: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_no_wildcards)] | (
+    prefix: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(no_wildcards)] | (
         None
     ) = None
     """First part of every topic; default: edgevision/<device>."""

@@ -19,6 +19,8 @@ from edgevision.errors import BadFrameError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from edgevision.tracks import Event, Track
+
 U8: TypeAlias = NDArray[np.uint8]
 F32: TypeAlias = NDArray[np.float32]
 I64: TypeAlias = NDArray[np.int64]
@@ -101,11 +103,13 @@ class DetectedObject:
         label: the class name from the model's label file.
         score: 0..1.
         box_frac: (x, y, w, h), left upper corner and size as fractions of the frame.
+        track_id: id of the object that it belongs to, once that is confirmed.
     """
 
     label: str
     score: float
     box_frac: tuple[float, float, float, float]
+    track_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,9 @@ class FrameResult:
         frame_size_px: (width, height) as captured, after rotation.
         latency_ms: where the time went.
         objects: what was found, best score first.
+        candidates: all boxes down to the weak ones that only the tracker takes, best score first.
+        tracks: the confirmed objects; none where nothing is tracked.
+        events: what is to be told of them.
     """
 
     camera: str
@@ -148,3 +155,6 @@ class FrameResult:
     frame_size_px: tuple[int, int]
     latency_ms: StageLatency
     objects: tuple[DetectedObject, ...]
+    candidates: tuple[DetectedObject, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    events: tuple[Event, ...] = ()

@@ -15,6 +15,7 @@ from edgevision.config import Config
 from edgevision.configfile import MAX_FILE_BYTES, load_config
 from edgevision.errors import ConfigError
 from edgevision.mqttconfig import MqttConfig, TlsConfig
+from edgevision.sceneconfig import MaskConfig, MotionConfig, RegionsConfig, ZoneConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -668,7 +669,7 @@ def test_a_path_from_the_environment_starts_at_the_folder_of_the_file_too(
 def uncommented(repository: Path) -> dict[str, Any]:
     """The shipped configuration with every `#key:` line made a line of its own."""
     text = (repository / "config.yaml").read_text(encoding="utf-8")
-    tree: dict[str, Any] = yaml.safe_load(re.sub(r"(?m)^( *)#(?=(  )?\w+:)", r"\1", text))
+    tree: dict[str, Any] = yaml.safe_load(re.sub(r"(?m)^( *)#(?=( {2})*\w+:)", r"\1", text))
     return tree
 
 
@@ -692,11 +693,23 @@ def test_the_shipped_configuration_takes_settings_from_the_environment(
         (("cameras", "camera"), CameraConfig),
         *(
             ((name,), Config.model_fields[name].annotation)
-            for name in ("detection", "metrics", "outbox")
+            for name in (
+                "detection",
+                "metrics",
+                "outbox",
+                "tracking",
+                "snapshots",
+                "homeassistant",
+                "control",
+            )
         ),
         (("runtime",), Config.model_fields["runtime"].annotation),
         (("mqtt",), MqttConfig),
         (("mqtt", "tls"), TlsConfig),
+        (("cameras", "camera", "zones", "drive"), ZoneConfig),
+        (("cameras", "camera", "masks", "poster"), MaskConfig),
+        (("cameras", "camera", "motion"), MotionConfig),
+        (("cameras", "camera", "regions"), RegionsConfig),
     ],
 )
 def test_the_shipped_configuration_mentions_every_key(

@@ -13,8 +13,8 @@ from edgevision.config import Config
 from edgevision.configfile import load_config, with_places
 from edgevision.errors import ConfigError
 from edgevision.messaging.client import MqttClient
-from edgevision.messaging.payloads import asyncapi
-from edgevision.messaging.payloads import schema as payload_schema
+from edgevision.messaging.contract import asyncapi
+from edgevision.messaging.contract import schema as payload_schema
 from edgevision.service.pipeline import make_detectors
 
 

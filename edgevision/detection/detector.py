@@ -14,6 +14,8 @@ from edgevision.errors import ConfigError, ModelMismatchError
 from edgevision.records import Detections
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgevision.cameraconfig import DetectionConfig
     from edgevision.card import Model
     from edgevision.records import F32, RawOutputs
@@ -26,20 +28,29 @@ MAX_CANDIDATES = 400
 class Detector:
     """Thresholds, box decoding and NMS of one model under one configuration."""
 
-    def __init__(self, model: Model, config: DetectionConfig, *, key: str = "detection") -> None:
+    def __init__(
+        self,
+        model: Model,
+        config: DetectionConfig,
+        *,
+        key: str = "detection",
+        lowest: Callable[[str], float] | None = None,
+    ) -> None:
         """Prepare anchors and one logit threshold for each class.
 
         Args:
             model: its anchors, box coder and labels.
             config: what counts as a detection.
             key: where that stands in the configuration, for messages.
+            lowest: the score from which boxes of a label are found; default: those that are
+                published.
 
         Raises:
             ConfigError: the configuration names a label that the model does not have.
         """
         self._coder = model.card.box_coder
         self._anchors = make_anchors(model.card.anchors)
-        self._min_logits = _min_logits(model, config, key)
+        self._min_logits = _min_logits(model, config, key, lowest or config.min_score_of)
         self._iou = config.nms_iou
         self._max_objects = config.max_objects
 
@@ -80,11 +91,17 @@ def _sigmoid(logits: F32) -> F32:
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
-def _min_logits(model: Model, config: DetectionConfig, key: str) -> F32:
+def _min_logits(
+    model: Model, config: DetectionConfig, key: str, lowest: Callable[[str], float]
+) -> F32:
     """Return float32 [c]: the lowest logit that counts; NaN, which none reaches, if unwanted."""
     card, labels = model.card, model.labels
     known = [label for index, label in enumerate(labels) if index != card.background_index]
-    named = {"labels": config.labels or (), "label_min_score": tuple(config.label_min_score)}
+    named = {
+        "labels": config.labels or (),
+        "label_min_score": tuple(config.label_min_score),
+        "filters": tuple(config.filters),
+    }
     faults = [
         f"{key}.{part}: expected labels of {card.name} ({', '.join(known)}), got "
         f"{label!r}{_did_you_mean(label, known)}"
@@ -94,7 +111,7 @@ def _min_logits(model: Model, config: DetectionConfig, key: str) -> F32:
     ]
     if faults:
         raise ConfigError(*faults)
-    scores = np.array([config.label_min_score.get(label, config.min_score) for label in labels])
+    scores = np.array([lowest(label) for label in labels])
     min_logits = np.asarray(np.log(scores / (1 - scores)), np.float32)
     for index, label in enumerate(labels):
         unwanted = config.labels is not None and label not in config.labels

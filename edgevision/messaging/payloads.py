@@ -1,65 +1,30 @@
-"""The payloads of the MQTT contract, schema version 1.
+"""The payloads of the MQTT contract, schema version 1: what is told of the service and its cameras.
 
 Published as JSON in UTF-8. Times are RFC 3339 in UTC with microseconds, durations are in
-milliseconds, boxes are fractions of the frame. `schema()` exports all of them as one JSON
-Schema document.
+milliseconds, boxes are fractions of the frame.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
-from pydantic.json_schema import models_json_schema
+from pydantic import Field
 
 from edgevision.errors import CameraFault  # noqa: TC001 - pydantic reads the annotations
-
-SCHEMA_VERSION: Literal[1] = 1
-
-
-def rfc3339(moment: datetime) -> str:
-    """Return an aware time as RFC 3339, UTC, with six decimals: 2026-01-31T12:00:00.000000Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-Timestamp = Annotated[
-    AwareDatetime,
-    PlainSerializer(rfc3339, return_type=str, when_used="json"),
-    Field(json_schema_extra={"type": "string", "format": "date-time"}),
-]
-Milliseconds = Annotated[
-    float, Field(ge=0), PlainSerializer(lambda value: round(value, 3), return_type=float)
-]
-Hertz = Annotated[
-    float, Field(ge=0), PlainSerializer(lambda value: round(value, 2), return_type=float)
-]
-Fraction = Annotated[
-    float, Field(ge=0, le=1), PlainSerializer(lambda value: round(value, 5), return_type=float)
-]
-Count = Annotated[int, Field(ge=0)]
-CameraStatus = Literal["online", "offline", "stalled", "frozen", "black", "disabled"]
-Delayed = Annotated[
-    Literal[True] | None,
-    Field(description="Recorded before the connection over which it was sent; else absent."),
-]
+from edgevision.messaging.payload import (
+    CameraStatus,
+    Count,
+    Delayed,
+    Fraction,
+    Hertz,
+    Milliseconds,
+    PayloadMessage,
+    Record,
+    Timestamp,
+)
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class _Message(_Record):
-    schema_version: Literal[1] = SCHEMA_VERSION
-    device: str
-    """Name of the board."""
-
-    def encode(self) -> bytes:
-        """Return the message as JSON."""
-        return self.model_dump_json(exclude_none=True).encode()
-
-
-class StatusMessage(_Message):
+class StatusMessage(PayloadMessage):
     """`<prefix>/status`, retained: the service as a whole; `offline` is also the last will."""
 
     status: Literal["online", "offline"]
@@ -77,7 +42,7 @@ class StatusMessage(_Message):
     """What is wrong now, in words; empty: nothing."""
 
 
-class CameraStatusMessage(_Message):
+class CameraStatusMessage(PayloadMessage):
     """`<prefix>/<camera>/status`, retained."""
 
     camera: str
@@ -96,7 +61,7 @@ class CameraStatusMessage(_Message):
     delayed: Delayed = None
 
 
-class CameraEventMessage(_Message):
+class CameraEventMessage(PayloadMessage):
     """`<prefix>/<camera>/events` of type `status`: another status than before.
 
     Events are kept on the disk until the broker has them and sent in order, at least once.
@@ -119,7 +84,7 @@ class CameraEventMessage(_Message):
     delayed: Delayed = None
 
 
-class LatencyRecord(_Record):
+class LatencyRecord(Record):
     """Where the time of one frame went."""
 
     capture: Milliseconds
@@ -134,7 +99,7 @@ class LatencyRecord(_Record):
     """From arrival to the finished result."""
 
 
-class DetectionRecord(_Record):
+class DetectionRecord(Record):
     """One object in one frame."""
 
     label: str
@@ -143,7 +108,7 @@ class DetectionRecord(_Record):
     """x, y of the left upper corner, width, height, as fractions of the frame."""
 
 
-class DetectionsMessage(_Message):
+class DetectionsMessage(PayloadMessage):
     """`<prefix>/<camera>/detections`: one for each inferred frame, also without objects."""
 
     camera: str
@@ -162,7 +127,7 @@ class DetectionsMessage(_Message):
     """Best score first."""
 
 
-class PercentilesRecord(_Record):
+class PercentilesRecord(Record):
     """Three percentiles."""
 
     p50: Milliseconds
@@ -170,7 +135,7 @@ class PercentilesRecord(_Record):
     p99: Milliseconds
 
 
-class LatencyPercentilesRecord(_Record):
+class LatencyPercentilesRecord(Record):
     """Percentiles of each stage; none while there were no frames."""
 
     capture: PercentilesRecord
@@ -183,7 +148,7 @@ class LatencyPercentilesRecord(_Record):
     """From arrival until the message was handed to the MQTT connection."""
 
 
-class FramesRecord(_Record):
+class FramesRecord(Record):
     """What became of the frames since the start of the service, or of the camera by a reload.
 
     captured = inferred + overwritten + unusable, but for frames on their way right now; inferred
@@ -201,7 +166,7 @@ class FramesRecord(_Record):
     """Inferred, but not sent: the broker was away or too slow."""
 
 
-class CameraMetricsMessage(_Message):
+class CameraMetricsMessage(PayloadMessage):
     """`<prefix>/<camera>/metrics`."""
 
     camera: str
@@ -216,7 +181,7 @@ class CameraMetricsMessage(_Message):
     latency_ms: LatencyPercentilesRecord | None = None
 
 
-class DroppedRecord(_Record):
+class DroppedRecord(Record):
     """Events and states that were dropped since the start of the service, by reason."""
 
     rows: Count = 0
@@ -231,7 +196,7 @@ class DroppedRecord(_Record):
     """The oldest, because too many were recorded while the disk was busy."""
 
 
-class BoardMetricsMessage(_Message):
+class BoardMetricsMessage(PayloadMessage):
     """`<prefix>/metrics`."""
 
     measured_at: Timestamp
@@ -262,75 +227,3 @@ class BoardMetricsMessage(_Message):
     """Telemetry messages not sent since the start: the broker was away or too slow."""
     mqtt_reconnects: Count
     """How often the connection to the broker was made again."""
-
-
-MESSAGES: tuple[type[_Message], ...] = (
-    StatusMessage,
-    CameraStatusMessage,
-    CameraEventMessage,
-    DetectionsMessage,
-    CameraMetricsMessage,
-    BoardMetricsMessage,
-)
-
-
-def schema() -> dict[str, Any]:
-    """Return one JSON Schema document (2020-12) with a definition for each message."""
-    _, document = models_json_schema(
-        [(message, "serialization") for message in MESSAGES],
-        title="edgevision MQTT payloads, schema version 1",
-    )
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
-
-
-_CHANNELS: dict[str, tuple[str, type[_Message]]] = {
-    "status": ("{prefix}/status", StatusMessage),
-    "metrics": ("{prefix}/metrics", BoardMetricsMessage),
-    "cameraStatus": ("{prefix}/{camera}/status", CameraStatusMessage),
-    "cameraEvents": ("{prefix}/{camera}/events", CameraEventMessage),
-    "cameraMetrics": ("{prefix}/{camera}/metrics", CameraMetricsMessage),
-    "detections": ("{prefix}/{camera}/detections", DetectionsMessage),
-}
-
-
-def asyncapi() -> dict[str, Any]:
-    """Return the contract as an AsyncAPI 3.0 document: channels, operations, payloads."""
-    _, document = models_json_schema(
-        [(message, "serialization") for message in MESSAGES],
-        ref_template="#/components/schemas/{model}",
-    )
-    descriptions = {
-        "prefix": "edgevision/<device>, unless mqtt.prefix says otherwise",
-        "camera": "name of a camera in the configuration",
-    }
-    return {
-        "asyncapi": "3.0.0",
-        "info": {"title": "edgevision", "version": f"{SCHEMA_VERSION}.0.0"},
-        "defaultContentType": "application/json",
-        "channels": {
-            name: {
-                "address": address,
-                "parameters": {
-                    level: {"description": text}
-                    for level, text in descriptions.items()
-                    if f"{{{level}}}" in address
-                },
-                "messages": {name: {"$ref": f"#/components/messages/{message.__name__}"}},
-            }
-            for name, (address, message) in _CHANNELS.items()
-        },
-        "operations": {
-            f"send{name[0].upper()}{name[1:]}": {
-                "action": "send",
-                "channel": {"$ref": f"#/channels/{name}"},
-            }
-            for name in _CHANNELS
-        },
-        "components": {
-            "messages": {
-                message.__name__: {"payload": {"$ref": f"#/components/schemas/{message.__name__}"}}
-                for message in MESSAGES
-            },
-            "schemas": document["$defs"],
-        },
-    }

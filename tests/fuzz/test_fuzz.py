@@ -22,7 +22,7 @@ from inference.test_plan_file import arrays, plan
 
 from edgevision.cameraconfig import CameraConfig, DetectionConfig
 from edgevision.config import Config, MetricsConfig, RuntimeConfig
-from edgevision.messaging.payloads import MESSAGES
+from edgevision.messaging.contract import MESSAGES
 from edgevision.mqttconfig import MqttConfig, TlsConfig
 
 if TYPE_CHECKING:

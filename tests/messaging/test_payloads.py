@@ -8,14 +8,12 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
+from edgevision.messaging.contract import MESSAGES, asyncapi, schema
+from edgevision.messaging.payload import rfc3339
 from edgevision.messaging.payloads import (
-    MESSAGES,
     DetectionRecord,
     DetectionsMessage,
     LatencyRecord,
-    asyncapi,
-    rfc3339,
-    schema,
 )
 
 DOCS = Path(__file__).parents[2] / "docs"

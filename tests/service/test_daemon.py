@@ -15,7 +15,7 @@ from brokers import Listener, Mosquitto, wait_until
 from daemons import RECORDING, running, settings
 
 from edgevision.config import DEFAULT_MODEL, bundled
-from edgevision.messaging.payloads import schema
+from edgevision.messaging.contract import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,88 @@
+"""The whole MQTT contract as documents: JSON Schema and AsyncAPI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from edgevision.messaging.payload import SCHEMA_VERSION, PayloadMessage
+from edgevision.messaging.payloads import (
+    BoardMetricsMessage,
+    CameraEventMessage,
+    CameraMetricsMessage,
+    CameraStatusMessage,
+    DetectionsMessage,
+    StatusMessage,
+)
+
+MESSAGES: tuple[type[PayloadMessage], ...] = (
+    StatusMessage,
+    CameraStatusMessage,
+    CameraEventMessage,
+    DetectionsMessage,
+    CameraMetricsMessage,
+    BoardMetricsMessage,
+)
+
+
+def schema() -> dict[str, Any]:
+    """Return one JSON Schema document (2020-12) with a definition for each message."""
+    _, document = models_json_schema(
+        [(message, "serialization") for message in MESSAGES],
+        title="edgevision MQTT payloads, schema version 1",
+    )
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+
+
+_CHANNELS: dict[str, tuple[str, type[PayloadMessage]]] = {
+    "status": ("{prefix}/status", StatusMessage),
+    "metrics": ("{prefix}/metrics", BoardMetricsMessage),
+    "cameraStatus": ("{prefix}/{camera}/status", CameraStatusMessage),
+    "cameraEvents": ("{prefix}/{camera}/events", CameraEventMessage),
+    "cameraMetrics": ("{prefix}/{camera}/metrics", CameraMetricsMessage),
+    "detections": ("{prefix}/{camera}/detections", DetectionsMessage),
+}
+
+
+def asyncapi() -> dict[str, Any]:
+    """Return the contract as an AsyncAPI 3.0 document: channels, operations, payloads."""
+    _, document = models_json_schema(
+        [(message, "serialization") for message in MESSAGES],
+        ref_template="#/components/schemas/{model}",
+    )
+    descriptions = {
+        "prefix": "edgevision/<device>, unless mqtt.prefix says otherwise",
+        "camera": "name of a camera in the configuration",
+    }
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "edgevision", "version": f"{SCHEMA_VERSION}.0.0"},
+        "defaultContentType": "application/json",
+        "channels": {
+            name: {
+                "address": address,
+                "parameters": {
+                    level: {"description": text}
+                    for level, text in descriptions.items()
+                    if f"{{{level}}}" in address
+                },
+                "messages": {name: {"$ref": f"#/components/messages/{message.__name__}"}},
+            }
+            for name, (address, message) in _CHANNELS.items()
+        },
+        "operations": {
+            f"send{name[0].upper()}{name[1:]}": {
+                "action": "send",
+                "channel": {"$ref": f"#/channels/{name}"},
+            }
+            for name in _CHANNELS
+        },
+        "components": {
+            "messages": {
+                message.__name__: {"payload": {"$ref": f"#/components/schemas/{message.__name__}"}}
+                for message in MESSAGES
+            },
+            "schemas": document["$defs"],
+        },
+    }
