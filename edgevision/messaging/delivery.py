@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgevision.clock import Clock
     from edgevision.messaging.connection import Answer, Connection
     from edgevision.messaging.outbox import Outbox
-    from edgevision.messaging.outboxfile import Row
+    from edgevision.messaging.outboxtables import Row
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ import json
 import logging
 import sqlite3
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from edgevision.clock import NS_PER_S
+from edgevision.messaging.notes import Notes
 from edgevision.messaging.outboxfile import (
     DamagedFileError,
-    Row,
     UnusableFileError,
     is_damage,
     is_locked,
@@ -26,11 +26,21 @@ from edgevision.messaging.outboxfile import (
     open_file,
     open_memory,
     rescue,
+)
+from edgevision.messaging.outboxtables import (
+    Change,
+    Content,
+    Row,
+    drop_oldest,
+    insert,
+    notes_in,
     rows_in,
+    write,
+    write_notes,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from edgevision.clock import Clock
@@ -44,25 +54,8 @@ T = TypeVar("T")
 # A message larger than this is not taken: no event is, and a row is read as a whole.
 MAX_MESSAGE_BYTES = 1 << 18
 RETRY_S = 30.0
-# Notes on files that were kept aside; more would only repeat.
-MAX_NOTES = 3
-_INSERT = "INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?)"
-
-
-@dataclass
-class _Change:
-    """What a transaction does to the figures; counts only once it is committed."""
-
-    rows: int = 0
-    bytes: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    def less(self, found: Iterable[tuple[int]], why: str | None = None) -> None:
-        for (size_bytes,) in found:
-            self.rows -= 1
-            self.bytes -= size_bytes
-            if why is not None:
-                self.dropped[why] += 1
+# Remarks on files that were kept aside; more would only repeat.
+MAX_REMARKS = 3
 
 
 class Outbox:
@@ -73,6 +66,7 @@ class Outbox:
         bytes: of their topics and payloads.
         dropped: how many were dropped since the start by `rows`, `bytes` and `age`.
         storage: where they are.
+        notes: small facts that are stored with the messages they belong to; changed by `commit`.
     """
 
     def __init__(
@@ -90,16 +84,19 @@ class Outbox:
         self.bytes = 0
         self.dropped: Counter[str] = Counter()
         self.storage: Literal["disk", "memory"] = "disk"
+        self.notes = Notes()
         self._path = path
         self._bounds = bounds
         self._clock = clock
         self._retry_s = retry_s
         self._retry_at_s = 0.0
-        self._notes: list[str] = []
+        self._remarks: list[str] = []
         self._fault = ""
         self._full = False
         # Rows that are in memory and, perhaps out of date, on the disk as well.
         self._copied: set[int] = set()
+        # Whether notes on the disk that are not in `notes` were deleted, or were never read.
+        self._notes_read = True
         self._next_id = 1
         self._started_ns = clock.monotonic_ns()
         self._base_s = 0.0
@@ -107,8 +104,12 @@ class Outbox:
             self._db = self._open()
         except (sqlite3.Error, OSError) as error:
             # What another process holds is that process's to deliver.
-            self._to_memory(error, [] if is_locked(error) else rescue(path))
+            found = Content([], {}) if is_locked(error) else rescue(path)
+            self._notes_read = bool(found.notes)
+            self.notes.take(found.notes)
+            self._to_memory(error, found.rows)
         else:
+            self.notes.take(notes_in(self._db))
             (self._base_s,) = self._db.execute("SELECT seconds FROM uptime").fetchone()
             self._count()
 
@@ -125,21 +126,31 @@ class Outbox:
     def problems(self) -> tuple[str, ...]:
         """Return what is wrong, in words."""
         full = ("outbox is full: the oldest messages are dropped",) if self._full else ()
-        return (*((self._fault,) if self._fault else ()), *full, *self._notes)
+        fault = (self._fault,) if self._fault else ()
+        return (*fault, *full, *self.notes.problems, *self._remarks)
 
-    def commit(self, messages: Sequence[Message] = (), done: Iterable[int] = ()) -> None:
-        """Take messages and delete rows, in one transaction. On disk when it returns, if any is.
+    def commit(
+        self,
+        messages: Sequence[Message] = (),
+        done: Iterable[int] = (),
+        notes: Mapping[str, bytes | None] | None = None,
+    ) -> None:
+        """Take messages, delete rows, change notes, in one transaction.
+
+        On disk when it returns, if any is.
 
         Args:
             messages: at most `MAX_MESSAGE_BYTES` each. A retained one replaces its topic's row.
             done: ids; unknown ones are passed over.
+            notes: values to write; None deletes. What does not fit is counted by `Notes`.
         """
         done = tuple(done)
+        changes = self.notes.take(notes or {})
         first = self._next_id
         self._next_id += len(messages)
 
-        def change(db: sqlite3.Connection) -> _Change:
-            made = _Change()
+        def change(db: sqlite3.Connection) -> Change:
+            made = Change()
             for number in done:
                 query = "DELETE FROM message WHERE id = ? RETURNING size_bytes"
                 made.less(db.execute(query, (number,)))
@@ -147,10 +158,12 @@ class Outbox:
                 if message.retain:
                     query = "DELETE FROM message WHERE retain AND topic = ? RETURNING size_bytes"
                     made.less(db.execute(query, (message.topic,)))
-                self._insert(db, Row(number, message.retain, message.topic, message.payload, now_s))
+                insert(db, Row(number, message.retain, message.topic, message.payload, now_s))
                 made.rows += 1
                 made.bytes += message.size_bytes
-            self._keep_bounds(db, made)
+            rows, size_bytes = self.rows + made.rows, self.bytes + made.bytes
+            drop_oldest(db, made, rows, size_bytes, self._bounds)
+            write_notes(db, changes)
             db.execute("UPDATE uptime SET seconds = ?", (now_s,))
             return made
 
@@ -161,8 +174,8 @@ class Outbox:
         """Drop what is too old, and note the uptime."""
         now_s = self.uptime_s
 
-        def change(db: sqlite3.Connection) -> _Change:
-            made = _Change()
+        def change(db: sqlite3.Connection) -> Change:
+            made = Change()
             query = "DELETE FROM message WHERE recorded_s < ? RETURNING size_bytes"
             made.less(db.execute(query, (now_s - self._bounds.max_age_s,)), "age")
             db.execute("UPDATE uptime SET seconds = ?", (now_s,))
@@ -217,11 +230,13 @@ class Outbox:
         ]
         if stranded:
             rows = [replace(row, id=n) for n, row in enumerate([*stranded, *rows], 1)]
+        if not self._notes_read:
+            self.notes.take({k: v for k, v in notes_in(disk).items() if k not in self.notes.values})
         try:
             with disk:
                 disk.execute("DELETE FROM message")
-                for row in rows:
-                    self._insert(disk, row)
+                disk.execute("DELETE FROM note")
+                write(disk, Content(rows, self.notes.values))
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 disk.close()
@@ -232,6 +247,7 @@ class Outbox:
         self.storage = "disk"
         self._fault = ""
         self._copied = set()
+        self._notes_read = True
         self._count()
         self.commit()  # what came together may be more than the bounds allow
         log.info("outbox: on the disk again, %d messages wait", self.rows)
@@ -261,7 +277,8 @@ class Outbox:
             self._db.close()
         if is_damage(error):
             try:
-                self._db = self._begin_anew(DamagedFileError.kind, str(error), rows)
+                content = Content(rows, self.notes.values)
+                self._db = self._begin_anew(DamagedFileError.kind, str(error), content)
             except (sqlite3.Error, OSError) as further:
                 error = sqlite3.OperationalError(str(further))
             else:
@@ -273,27 +290,27 @@ class Outbox:
         try:
             return open_file(self._path)
         except UnusableFileError as error:
-            rows = rescue(self._path) if isinstance(error, DamagedFileError) else []
-            return self._begin_anew(error.kind, str(error), rows)
+            damaged = isinstance(error, DamagedFileError)
+            found = rescue(self._path) if damaged else Content([], {})
+            return self._begin_anew(error.kind, str(error), found)
 
-    def _begin_anew(self, kind: str, why: str, rows: list[Row]) -> sqlite3.Connection:
+    def _begin_anew(self, kind: str, why: str, content: Content) -> sqlite3.Connection:
         aside = keep_aside(self._path, kind)
         was = "damaged" if kind == DamagedFileError.kind else "written by a newer version"
-        note = f"outbox was {was} ({why}): kept as {aside.name}, {len(rows)} messages saved from it"
-        self._notes = [*self._notes, note][-MAX_NOTES:]
-        log.warning("%s", note)
+        saved = f"{len(content.rows)} messages saved from it"
+        remark = f"outbox was {was} ({why}): kept as {aside.name}, {saved}"
+        self._remarks = [*self._remarks, remark][-MAX_REMARKS:]
+        log.warning("%s", remark)
         db = open_file(self._path)
         with db:
-            for row in rows:
-                self._insert(db, row)
+            write(db, content)
         return db
 
     def _to_memory(self, error: Exception, rows: list[Row]) -> None:
         self.storage = "memory"
         self._db = open_memory()
         with self._db:
-            for row in rows:
-                self._insert(self._db, row)
+            write(self._db, Content(rows, self.notes.values))
         self._copied = {row.id for row in rows}
         self._count()
         self._postpone(error)
@@ -306,28 +323,7 @@ class Outbox:
         self._fault = fault
         self._retry_at_s = self.uptime_s + self._retry_s
 
-    def _insert(self, db: sqlite3.Connection, row: Row) -> None:
-        values = (row.id, row.retain, row.topic, row.payload, row.recorded_s, row.size_bytes)
-        db.execute(_INSERT, values)
-
-    def _keep_bounds(self, db: sqlite3.Connection, made: _Change) -> None:
-        rows = self.rows + made.rows
-        size_bytes = self.bytes + made.bytes
-        if rows <= self._bounds.max_rows and size_bytes <= self._bounds.max_bytes:
-            return
-        excess: list[tuple[int, str, int]] = []
-        for number, size in db.execute("SELECT id, size_bytes FROM message ORDER BY retain, id"):
-            over = rows > self._bounds.max_rows
-            if not over and size_bytes <= self._bounds.max_bytes:
-                break
-            excess.append((number, "rows" if over else "bytes", size))
-            rows -= 1
-            size_bytes -= size
-        for number, why, size in excess:
-            db.execute("DELETE FROM message WHERE id = ?", (number,))
-            made.less([(size,)], why)
-
-    def _apply(self, made: _Change) -> None:
+    def _apply(self, made: Change) -> None:
         self.rows += made.rows
         self.bytes += made.bytes
         self.dropped += made.dropped

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sqlite3
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from edgevision.messaging.message import is_topic
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from edgevision.messaging.outboxtables import (
+    NOTE_TABLE,
+    SCHEMA,
+    Content,
+    is_sound,
+    notes_in,
+    rows_in,
+)
 
 VERSION = 1
 APPLICATION_ID = 0x45566F78  # "EVox"
@@ -27,47 +28,7 @@ MAX_CHECKED_BYTES = 1 << 28
 # Files that belong together (https://www.sqlite.org/wal.html, sections 2 and 4).
 PARTS = ("", "-wal", "-shm")
 
-_SCHEMA = """
-CREATE TABLE message (
-    id INTEGER PRIMARY KEY,
-    retain INTEGER NOT NULL,
-    topic TEXT NOT NULL,
-    payload BLOB NOT NULL,
-    recorded_s REAL NOT NULL,
-    size_bytes INTEGER NOT NULL
-) STRICT;
-CREATE INDEX message_order ON message(retain DESC, id);
-CREATE UNIQUE INDEX message_state ON message(topic) WHERE retain;
-CREATE TABLE uptime (seconds REAL NOT NULL) STRICT;
-INSERT INTO uptime VALUES (0.0);
-"""
-_COLUMNS = "SELECT id, retain, topic, payload, recorded_s FROM message "
-
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A message that waits.
-
-    Attributes:
-        id: ascending in the order of recording.
-        retain: whether it is state, of which only the newest of a topic is kept.
-        topic: MQTT topic.
-        payload: what was recorded.
-        recorded_s: when, in seconds of the service's uptime, all its runs together.
-    """
-
-    id: int
-    retain: bool
-    topic: str
-    payload: bytes
-    recorded_s: float
-
-    @property
-    def size_bytes(self) -> int:
-        """Return the bytes of topic and payload, which the outbox's bound counts."""
-        return len(self.topic.encode()) + len(self.payload)
 
 
 class UnusableFileError(Exception):
@@ -101,7 +62,7 @@ def is_locked(error: Exception) -> bool:
 def open_memory() -> sqlite3.Connection:
     """Return an empty outbox in memory."""
     db = sqlite3.connect(":memory:", check_same_thread=False)
-    db.executescript(_SCHEMA)
+    db.executescript(SCHEMA + NOTE_TABLE)
     return db
 
 
@@ -134,25 +95,9 @@ def open_file(path: Path) -> sqlite3.Connection:
     return db
 
 
-def rows_in(db: sqlite3.Connection) -> Iterator[Row]:
-    """Yield every row in order; of a damaged file what can be read from both its ends."""
-    last = 0
-    try:
-        for row in _select(db, _COLUMNS + "ORDER BY id"):
-            yield row
-            last = row.id
-    except sqlite3.Error:
-        after: list[Row] = []
-        with contextlib.suppress(sqlite3.Error):
-            query = _COLUMNS + "WHERE id > ? ORDER BY id DESC"
-            for row in _select(db, query, last):
-                after.append(row)  # noqa: PERF402 - what came before an error counts
-        yield from reversed(after)
-
-
-def rescue(path: Path) -> list[Row]:
+def rescue(path: Path) -> Content:
     """Return what can be read of a file that cannot be opened, from a copy; nothing if nothing."""
-    found: list[Row] = []
+    found = Content([], {})
     with (
         contextlib.suppress(sqlite3.Error, OSError),
         tempfile.TemporaryDirectory(prefix="edgevision-outbox-") as folder,
@@ -162,7 +107,8 @@ def rescue(path: Path) -> list[Row]:
             if _part(path, part).is_file():
                 shutil.copyfile(_part(path, part), _part(copy, part))
         with contextlib.closing(sqlite3.connect(copy)) as db:
-            found.extend(row for row in rows_in(db) if _is_sound(row))
+            found.rows.extend(row for row in rows_in(db) if is_sound(row))
+            found.notes.update(notes_in(db))
     return found
 
 
@@ -191,16 +137,6 @@ def keep_aside(path: Path, kind: str) -> Path:
     return target
 
 
-def _is_sound(row: Row) -> bool:
-    """Return whether a row came through the damage: SQLite has no checksums."""
-    try:
-        if row.payload or not row.retain:  # an empty one takes back what is retained
-            json.loads(row.payload)
-        return is_topic(row.topic)
-    except (ValueError, TypeError, AttributeError):
-        return False
-
-
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA trusted_schema = OFF")
     db.execute("PRAGMA cell_size_check = ON")
@@ -220,7 +156,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute(f"PRAGMA journal_size_limit = {1 << 20}")
     if not tables:
         marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-        db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {marks} COMMIT;")
+        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {NOTE_TABLE} {marks} COMMIT;")
         return
     if path.stat().st_size <= MAX_CHECKED_BYTES:
         found = _pragma(db, "quick_check(1)")
@@ -229,16 +165,12 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     # The lock is taken by the first write, and what cannot be written shows here.
     with db:
         db.execute("UPDATE uptime SET seconds = seconds")
+        db.execute(NOTE_TABLE)
 
 
 def _pragma(db: sqlite3.Connection, text: str) -> object:
     row = db.execute(f"PRAGMA {text}").fetchone()
     return None if row is None else row[0]
-
-
-def _select(db: sqlite3.Connection, query: str, *values: object) -> Iterator[Row]:
-    for number, retain, topic, payload, recorded_s in db.execute(query, values):
-        yield Row(number, bool(retain), topic, payload, recorded_s)
 
 
 def _part(path: Path, part: str) -> Path:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from edgevision.clock import NS_PER_S
 from edgevision.messaging.delivery import Delivery
 from edgevision.messaging.message import is_topic
+from edgevision.messaging.notes import NoteChanges
 from edgevision.messaging.outbox import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
@@ -56,6 +57,15 @@ class OutboxFigures:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What is to be stored in one transaction; `upto`: what was recorded since the start."""
+
+    messages: list[Message]
+    notes: dict[str, bytes | None]
+    upto: int
+
+
 class Publisher:
     """The thread between those who record and the broker; the only user of the outbox.
 
@@ -71,8 +81,9 @@ class Publisher:
         self._client: MqttClient | None = None
         self._news = threading.Condition()
         self._recorded: deque[Message] = deque()
+        self._noted = NoteChanges()
         self._lost: Counter[str] = Counter()
-        # Messages recorded and messages stored or dropped, since the start.
+        # Calls of `record`, and those of them whose message is stored or dropped, since the start.
         self._count_recorded = 0
         self._count_settled = 0
         self._woken = False
@@ -88,34 +99,49 @@ class Publisher:
         self._client = client
         self._thread.start()
 
-    def record(self, message: Message) -> None:
-        """Take a message; never blocks on disk or network.
+    def notes(self) -> dict[str, bytes]:
+        """Return the notes that are stored; to be asked before `start`.
 
-        A retained one is state: it replaces what still waits on its topic. The others are
+        Those of a file that another process holds, or that cannot be read, are missing.
+        """
+        return dict(self._outbox.notes.values)
+
+    def record(
+        self, message: Message | None, notes: Mapping[str, bytes | None] | None = None
+    ) -> None:
+        """Take a message and changes of notes; never blocks on disk or network.
+
+        A retained message is state: it replaces what still waits on its topic. The others are
         events: all are kept, in order. What is larger than `MAX_MESSAGE_BYTES` is dropped and
         counted, and so is the oldest where too many wait for the disk.
+
+        Args:
+            message: None: there are notes alone.
+            notes: values by key; None deletes. They reach the disk in the same transaction as
+                the message, or without it where it is dropped. See `Notes` for the bounds.
 
         Raises:
             ValueError: nothing can be published on this topic.
         """
-        if not is_topic(message.topic):
+        if message is not None and not is_topic(message.topic):
             msg = f"expected an MQTT topic without + # and zero characters, got {message.topic!r}"
             raise ValueError(msg)
         with self._news:
             self._count_recorded += 1
-            if message.size_bytes > MAX_MESSAGE_BYTES:
-                self._lost["oversize"] += 1
-                self._count_settled += 1
-                log.warning(
-                    "dropped a message of %d bytes on %s", message.size_bytes, message.topic
-                )
-                return
-            if len(self._recorded) == MAX_RECORDED:
-                self._recorded.popleft()
-                self._lost["overflow"] += 1
-                self._count_settled += 1
-            self._recorded.append(message)
+            self._noted.take(notes or {})
+            if message is not None:
+                self._add(message)
             self._news.notify_all()
+
+    def _add(self, message: Message) -> None:
+        if message.size_bytes > MAX_MESSAGE_BYTES:
+            self._lost["oversize"] += 1
+            log.warning("dropped a message of %d bytes on %s", message.size_bytes, message.topic)
+            return
+        if len(self._recorded) == MAX_RECORDED:
+            self._recorded.popleft()
+            self._lost["overflow"] += 1
+        self._recorded.append(message)
 
     def wake(self) -> None:
         """Look at once at what the broker has answered."""
@@ -153,13 +179,14 @@ class Publisher:
     def turn(self) -> None:
         """Store what was recorded, take what was answered, delete, send."""
         now_ns = self._clock.monotonic_ns()
-        with self._news:
-            batch = list(self._recorded)
-            self._recorded.clear()
-            self._woken = False
+        batch = self._take()
         connection = self._client.connection if self._client else None
         late = now_ns - self._deleted_ns > DONE_S * NS_PER_S
-        if batch or self._delivery.done >= MAX_DONE or (self._delivery.done and late):
+        if (
+            batch.upto > self._count_settled
+            or self._delivery.done >= MAX_DONE
+            or (self._delivery.done and late)
+        ):
             self._commit(batch, now_ns)
         if now_ns - self._expired_ns > EXPIRE_S * NS_PER_S:
             self._outbox.expire()
@@ -167,32 +194,40 @@ class Publisher:
         due = self._outbox.disk_due
         self._delivery.turn(connection, send=not due)
         if due and not self._delivery.in_flight:
-            self._commit([], now_ns)
+            self._commit(self._take(), now_ns)
             self._outbox.try_disk()
             self._delivery.forget_rows()
             self._delivery.turn(connection)
         self._note_figures()
         self._note_progress(now_ns, connected=connection is not None)
 
-    def _commit(self, batch: list[Message], now_ns: int) -> None:
-        self._outbox.commit(batch, self._delivery.take_done())
+    def _take(self) -> _Batch:
+        with self._news:
+            messages = list(self._recorded)
+            self._recorded.clear()
+            self._woken = False
+            return _Batch(messages, self._noted.pop(), self._count_recorded)
+
+    def _commit(self, batch: _Batch, now_ns: int) -> None:
+        self._outbox.commit(batch.messages, self._delivery.take_done(), batch.notes)
         self._deleted_ns = now_ns
         self._note_figures()  # who waits in `flush` may look at them
         with self._news:
-            self._count_settled += len(batch)
+            self._count_settled = batch.upto
             self._news.notify_all()
 
     def _note_figures(self) -> None:
         outbox, delivery = self._outbox, self._delivery
         with self._news:
             lost = self._lost.copy()
+            problems = self._noted.problems
         figures = OutboxFigures(
             depth=max(0, outbox.rows - delivery.done),
             bytes=outbox.bytes,
             storage=outbox.storage,
             dropped=dict(outbox.dropped + delivery.dropped + lost),
             refused=delivery.refused,
-            problems=(*outbox.problems, *delivery.problems),
+            problems=(*outbox.problems, *delivery.problems, *problems),
         )
         if figures != self.figures:
             self.figures = figures
@@ -224,19 +259,19 @@ class Publisher:
                 failed = True
             if stop_at_ns is not None and self._may_end(stop_at_ns):
                 break
-        with self._news:
-            batch = list(self._recorded)
-            self._recorded.clear()
+        batch = self._take()
         self._delivery.turn(None)  # lets go of the connection, and so of its sockets
         self._client = None
         self._commit(batch, self._clock.monotonic_ns())
         self._outbox.close()
 
     def _called(self) -> bool:
-        return bool(self._recorded) or self._woken
+        return bool(self._recorded or self._noted) or self._woken
 
     def _may_end(self, stop_at_ns: int) -> bool:
         if self._clock.monotonic_ns() >= stop_at_ns:
             return True
         connected = self._client is not None and self._client.connected
-        return not self._recorded and not (connected and self._delivery.in_flight)
+        return (
+            not self._recorded and not self._noted and not (connected and self._delivery.in_flight)
+        )

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from edgevision.clock import ManualClock
 from edgevision.config import OutboxConfig
 from edgevision.messaging.message import Message
+from edgevision.messaging.notes import MAX_NOTE_BYTES, MAX_NOTES, MAX_NOTES_BYTES
 from edgevision.messaging.outbox import Outbox
 from edgevision.messaging.outboxfile import MAX_ASIDE
 from edgevision.messaging.outboxfile import VERSION as SCHEMA_VERSION
@@ -475,6 +476,186 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, clock: ManualClock
         assert "cannot be written" in outbox.problems[0]
         outbox.commit([event(1)])
         assert numbers(outbox) == [1]
+
+
+# Notes.
+
+
+def test_notes_are_there_after_a_restart_until_they_are_deleted(
+    path: Path, clock: ManualClock
+) -> None:
+    with opened(path, clock) as outbox:
+        outbox.commit([event(1)], notes={"open/a": b"end of a", "count": b"1"})
+        outbox.commit(notes={"count": b"2"})
+    with opened(path, clock) as outbox:
+        assert outbox.notes.values == {"open/a": b"end of a", "count": b"2"}
+        outbox.commit([event(2)], notes={"open/a": None, "never": None})
+    with opened(path, clock) as outbox:
+        assert outbox.notes.values == {"count": b"2"}
+        assert numbers(outbox) == [1, 2]
+
+
+KEYS = st.sampled_from(["", "a", "b", "ö/c", "k" * 513])
+VALUES = st.none() | st.sampled_from([b"", b"x", b"y" * 3000, bytes(MAX_NOTE_BYTES + 1)])
+
+
+@settings(max_examples=30)
+@given(steps=st.lists(st.tuples(st.dictionaries(KEYS, VALUES), st.booleans()), max_size=8))
+def test_any_sequence_of_notes_and_restarts_leaves_what_a_dict_would(
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[dict[str, bytes | None], bool]],
+) -> None:
+    path = tmp_path_factory.mktemp("outbox") / "outbox.sqlite"
+    outbox = Outbox(path, BOUNDS, clock=ManualClock())
+    model: dict[str, bytes] = {}
+    for changes, restart in steps:
+        outbox.commit(notes=changes)
+        for key, value in changes.items():
+            if value is None:
+                model.pop(key, None)
+            elif 0 < len(key) <= 512 and len(value) <= MAX_NOTE_BYTES:
+                model[key] = value
+        if restart:
+            outbox.close()
+            outbox = Outbox(path, BOUNDS, clock=ManualClock())
+        assert outbox.notes.values == model
+    outbox.close()
+    with opened(path, ManualClock()) as again:
+        assert again.notes.values == model
+
+
+def test_after_sigkill_a_message_and_its_note_are_both_there_or_both_not(
+    path: Path, clock: ManualClock
+) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "from pathlib import Path\n"
+        "from test_outbox import *\n"
+        "outbox = Outbox(Path(sys.argv[1]), BOUNDS, clock=ManualClock())\n"
+        "first = max(numbers(outbox), default=0) + 1\n"
+        "for n in range(first, first + 5000):\n"
+        "    outbox.commit([event(n)], notes={f'open/{n}': b'%d' % n, f'open/{n - 1}': None})\n"
+        "    print(n, flush=True)\n"
+    )
+    tests = Path(__file__).parent
+    command = [sys.executable, "-c", script, str(path), str(tests)]
+    committed = 0
+    for more in (1, 20, 35):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            for _ in range(more):
+                committed = int(child.stdout.readline())
+            child.kill()
+        with opened(path, clock) as outbox:
+            found = numbers(outbox)
+            assert found == list(range(1, len(found) + 1))
+            assert len(found) >= committed
+            last = found[-1]
+            assert outbox.notes.values == {f"open/{last}": b"%d" % last}
+            assert outbox.problems == ()
+
+
+def test_a_file_of_a_version_without_notes_gets_them(path: Path, clock: ManualClock) -> None:
+    with opened(path, clock) as outbox:
+        outbox.commit([event(1)])
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE note")
+    with opened(path, clock) as outbox:
+        assert outbox.problems == ()
+        outbox.commit(notes={"a": b"1"})
+    with opened(path, clock) as outbox:
+        assert numbers(outbox) == [1]
+        assert outbox.notes.values == {"a": b"1"}
+
+
+def test_notes_above_their_bounds_are_refused_and_counted_and_the_message_is_kept(
+    path: Path, clock: ManualClock
+) -> None:
+    with opened(path, clock) as outbox:
+        outbox.commit(notes={f"n{n}": b"x" for n in range(MAX_NOTES)})
+        outbox.commit([event(1)], notes={"one more": b"x", "n0": b"y"})
+        assert len(outbox.notes.values) == MAX_NOTES
+        assert outbox.notes.values["n0"] == b"y"
+        assert numbers(outbox) == [1]
+        assert "1 notes were not kept" in outbox.problems[0]
+    other = path.with_name("other.sqlite")
+    with opened(other, clock) as outbox:
+        large = bytes(MAX_NOTE_BYTES)
+        outbox.commit(notes={f"n{n}": large for n in range(40)})
+        assert outbox.notes.refused == 40 - (MAX_NOTES_BYTES - 1) // MAX_NOTE_BYTES
+        outbox.commit(notes={"n0": None, "again": large})
+        assert "again" in outbox.notes.values
+
+
+def test_of_a_file_with_a_damaged_page_the_other_notes_are_saved(
+    path: Path, clock: ManualClock
+) -> None:
+    notes: dict[str, bytes | None] = {f"open/{n:03}": b"%03d" % n * 100 for n in range(300)}
+    with opened(path, clock) as outbox:
+        outbox.commit(notes=notes)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = os.urandom(4096)
+    path.write_bytes(content)
+    with opened(path, clock) as outbox:
+        saved = outbox.notes.values
+        assert len(outbox.problems) == 1
+        assert 200 < len(saved) < 300
+        assert saved.items() < notes.items()
+    with opened(path, clock) as outbox:
+        assert outbox.notes.values == saved
+
+
+def test_damage_that_shows_while_it_runs_costs_no_note(path: Path, clock: ManualClock) -> None:
+    notes: dict[str, bytes | None] = {f"open/{n}": b"x" * 400 for n in range(500)}
+    with opened(path, clock) as outbox:
+        outbox.commit(notes=notes)
+    with opened(path, clock) as outbox:
+        with path.open("r+b") as file:
+            file.seek(path.stat().st_size // 2 // 4096 * 4096)
+            file.write(os.urandom(4096))
+        outbox._db.execute("PRAGMA shrink_memory")
+        outbox.commit([event(1)], notes=dict.fromkeys(notes, b"y"))
+        assert "kept as outbox.sqlite.corrupt-1" in outbox.problems[0]
+    with opened(path, clock) as outbox:
+        assert outbox.notes.values == dict.fromkeys(notes, b"y")
+        assert numbers(outbox) == [1]
+
+
+def test_notes_of_a_read_only_disk_are_there_and_changes_reach_it_once_it_can_be_written(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        path = disk / "outbox.sqlite"
+        with opened(path, clock) as outbox:
+            outbox.commit(notes={"kept": b"1", "gone": b"1", "new": b"1"})
+        remount(disk, "ro")
+        with opened(path, clock) as outbox:
+            assert outbox.notes.values == {"kept": b"1", "gone": b"1", "new": b"1"}
+            outbox.commit([event(1)], notes={"gone": None, "new": b"2"})
+            remount(disk, "rw")
+            clock.advance(31)
+            outbox.try_disk()
+            assert outbox.storage == "disk"
+        with opened(path, clock) as outbox:
+            assert outbox.notes.values == {"kept": b"1", "new": b"2"}
+            assert numbers(outbox) == [1]
+
+
+def test_notes_that_another_process_holds_are_kept_beside_the_own(
+    path: Path, clock: ManualClock
+) -> None:
+    with opened(path, clock) as other:
+        other.commit(notes={"theirs": b"1", "both": b"1"})
+        outbox = Outbox(path, BOUNDS, clock=clock)
+        assert outbox.notes.values == {}
+        outbox.commit(notes={"own": b"2", "both": b"2"})
+    clock.advance(31)
+    outbox.try_disk()
+    assert outbox.storage == "disk"
+    outbox.close()
+    with opened(path, clock) as again:
+        assert again.notes.values == {"theirs": b"1", "own": b"2", "both": b"2"}
 
 
 def test_a_message_of_the_contract_is_marked_as_delayed_and_other_documents_are_not() -> None:

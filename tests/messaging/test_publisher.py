@@ -19,6 +19,7 @@ from edgevision.messaging import client as client_module
 from edgevision.messaging import delivery as delivery_module
 from edgevision.messaging.client import MqttClient
 from edgevision.messaging.message import Message
+from edgevision.messaging.notes import MAX_NOTES
 from edgevision.messaging.outbox import MAX_MESSAGE_BYTES, Outbox
 from edgevision.messaging.publisher import HANG_S, MAX_RECORDED, Publisher
 from edgevision.mqttconfig import MqttConfig
@@ -316,6 +317,54 @@ def test_what_overflows_while_the_disk_is_busy_is_the_oldest_and_counted(
     publisher.turn()
     assert publisher.figures.dropped == {"overflow": 5}
     assert publisher.figures.depth == MAX_RECORDED
+
+
+def test_notes_of_messages_that_overflow_or_are_too_large_are_stored_all_the_same(
+    idle: tuple[Publisher, ManualClock],
+) -> None:
+    publisher, _ = idle
+    publisher.record(event(0, padding=MAX_MESSAGE_BYTES), {"large": b"1"})
+    for n in range(1, MAX_RECORDED + 5):
+        publisher.record(event(n), {f"open/{n}": b"x"})
+        publisher.record(None, {f"open/{n - 1}": None})
+    publisher.turn()
+    assert publisher.notes() == {"large": b"1", f"open/{MAX_RECORDED + 4}": b"x"}
+    assert publisher.figures.dropped == {"overflow": 4, "oversize": 1}
+
+
+def test_notes_alone_are_stored_and_flushed_and_the_last_of_a_key_counts(
+    idle: tuple[Publisher, ManualClock],
+) -> None:
+    publisher, _ = idle
+    publisher.record(None, {"a": b"1", "b": b"1"})
+    publisher.record(None, {"a": None, "b": None})
+    publisher.record(None, {"b": b"2"})
+    assert not publisher.flush(0.0)
+    publisher.turn()
+    assert publisher.flush(0.0)
+    assert publisher.notes() == {"b": b"2"}
+
+
+def test_what_the_thread_stored_last_is_found_at_the_next_start(tmp_path: Path) -> None:
+    clock = SystemClock()
+    path = tmp_path / "outbox.sqlite"
+    for run in range(3):
+        publisher = Publisher(Outbox(path, OutboxConfig(), clock=clock), clock=clock)
+        assert publisher.notes() == ({"run": b"%d" % (run - 1)} if run else {})
+        publisher.start(MqttClient(MqttConfig(port=free_port()), client_id="board"))
+        publisher.record(None, {"run": b"%d" % run})
+        publisher.stop(0.1)
+
+
+def test_notes_that_pile_up_while_the_disk_is_busy_are_bounded_and_counted(
+    idle: tuple[Publisher, ManualClock],
+) -> None:
+    publisher, _ = idle
+    for n in range(MAX_NOTES + 3):
+        publisher.record(None, {f"a{n}": b"x"})
+    publisher.turn()
+    assert len(publisher.notes()) == MAX_NOTES
+    assert "3 notes were not kept" in publisher.figures.problems[0]
 
 
 def test_a_message_above_the_bound_is_not_taken_and_counted(
