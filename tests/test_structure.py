@@ -20,7 +20,8 @@ ROOMS: dict[str, set[str]] = {
     "inference": set(),
     "detection": set(),
     "messaging": set(),
-    "service": {"capture", "inference", "detection", "messaging"},
+    "tracking": set(),
+    "service": {"capture", "inference", "detection", "messaging", "tracking"},
     "cli": {"capture", "inference", "detection", "messaging", "service", "nets"},
     "nets": {"inference", "detection"},
 }

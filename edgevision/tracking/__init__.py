@@ -1,0 +1,1 @@
+"""Objects over time: tracker, zones, lines, events."""

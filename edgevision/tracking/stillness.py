@@ -1,0 +1,77 @@
+"""Whether an object is at rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevision.clock import NS_PER_S
+from edgevision.tracking.geometry import overlap
+
+if TYPE_CHECKING:
+    from edgevision.tracks import BoxFrac
+
+# Overlap (IoU) with the place where it came to rest. A box that moves sideways by a quarter of its
+# width has 0.6 left, by a third 0.5.
+_STAYS = 0.6
+_WAKES = 0.5
+# It has to be away for this long in a row: one bad box wakes nobody.
+_WAKES_AFTER_NS = NS_PER_S // 2
+
+
+class Stillness:
+    """The rest and motion of one object; its box is compared with the place where it settled.
+
+    Attributes:
+        stationary: it has not moved for `after_s`.
+        motionless_frames: frames in which it was seen since it last moved.
+        position_changes: how often it has begun to move again.
+    """
+
+    def __init__(self, after_s: float) -> None:
+        """Begin in motion; at rest after this many seconds in one place."""
+        self.stationary = False
+        self.motionless_frames = 0
+        self.position_changes = 0
+        self._after_ns = round(after_s * NS_PER_S)
+        self._place: BoxFrac | None = None
+        self._sum: BoxFrac = (0.0, 0.0, 0.0, 0.0)
+        self._since_ns = 0
+        self._away_ns: int | None = None
+
+    def see(self, box_frac: BoxFrac, now_ns: int) -> None:
+        """Take the box of the next frame in which it is seen."""
+        if self._place is None:
+            self._settle(box_frac, now_ns)
+        elif self.stationary:
+            self._rest(self._place, box_frac, now_ns)
+        elif overlap(self._place, box_frac) < _STAYS:
+            self._settle(box_frac, now_ns)
+        else:
+            self._stay(box_frac, now_ns)
+
+    def _settle(self, box_frac: BoxFrac, now_ns: int) -> None:
+        self._place = self._sum = box_frac
+        self._since_ns, self._away_ns = now_ns, None
+        self.stationary, self.motionless_frames = False, 0
+
+    def _stay(self, box_frac: BoxFrac, now_ns: int) -> None:
+        self.motionless_frames += 1
+        x, y, width, height = self._sum
+        self._sum = (x + box_frac[0], y + box_frac[1], width + box_frac[2], height + box_frac[3])
+        if now_ns - self._since_ns >= self._after_ns:
+            # The first box may have been the last of a motion, or one end of the jitter.
+            x, y, width, height = self._sum
+            boxes = self.motionless_frames + 1
+            self._place = (x / boxes, y / boxes, width / boxes, height / boxes)
+            self.stationary = True
+
+    def _rest(self, place: BoxFrac, box_frac: BoxFrac, now_ns: int) -> None:
+        if overlap(place, box_frac) >= _WAKES:
+            self._away_ns = None
+        elif self._away_ns is None:
+            self._away_ns = now_ns
+        elif now_ns - self._away_ns >= _WAKES_AFTER_NS:
+            self.position_changes += 1
+            self._settle(box_frac, now_ns)
+            return
+        self.motionless_frames += 1

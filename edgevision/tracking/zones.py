@@ -1,0 +1,149 @@
+"""Zones: where an object is, how long it has been there, and whether it loiters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from edgevision.clock import NS_PER_S
+from edgevision.tracking.filters import passes, takes
+from edgevision.tracking.geometry import contains, distance_to_edge_px
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from edgevision.sceneconfig import ZoneConfig
+    from edgevision.tracking.sighting import Sighting
+
+# An object that has been inside is outside once its foot is further from the zone than this part
+# of its height. Boxes of an object at rest jitter by a few hundredths of their height.
+_LEAVE_MARGIN = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneChange:
+    """What has happened between an object and a zone; as `tracks.ZoneEvent`."""
+
+    kind: Literal["enter", "leave", "loitering"]
+    zone: str
+    dwell_s: float
+
+
+@dataclass(slots=True)
+class _Stay:
+    """One object's stay in one zone: monotonic stamps, and what has been told of it."""
+
+    inside_ns: int
+    entered_ns: int | None = None
+    loiters: bool = False
+
+
+class Stays:
+    """The stays of one object in the zones of its camera.
+
+    It is inside from the first frame in which its foot is in the polygon or on its edge, until
+    its foot is further from it than 0.1 of the height of its box: jitter on the edge changes
+    nothing. It has entered once it has been inside for `min_dwell_s` and, in one frame since,
+    has passed the zone's filter; that it passes it later is not asked. Only frames in which it
+    is seen count: what is predicted moves nobody.
+    """
+
+    def __init__(self, zones: Mapping[str, ZoneConfig]) -> None:
+        """Begin outside of all zones."""
+        self._zones = zones
+        self._stays: dict[str, _Stay] = {}
+        self._entered: dict[str, None] = {}
+
+    @property
+    def current(self) -> tuple[str, ...]:
+        """Return the zones it has entered and not left, in the order of the configuration."""
+        return tuple(name for name in self._zones if self._has_entered(name))
+
+    @property
+    def entered(self) -> tuple[str, ...]:
+        """Return all zones it has ever entered, in the order of entering."""
+        return tuple(self._entered)
+
+    @property
+    def loitering(self) -> tuple[str, ...]:
+        """Return those of `current` where it loiters."""
+        return tuple(
+            name for name in self._zones if name in self._stays and self._stays[name].loiters
+        )
+
+    def step(self, sighting: Sighting) -> tuple[ZoneChange, ...]:
+        """Follow the object into the next frame in which it is seen.
+
+        Returns:
+            Leaves, then enters, then loitering, each in the order of the configuration.
+        """
+        left = self._leave(
+            sighting.when.now_ns,
+            lambda name: not self._stays_in(self._zones[name], sighting),
+        )
+        entered = [
+            self._enter(name, sighting.when.now_ns)
+            for name, zone in self._zones.items()
+            if not self._has_entered(name) and self._may_enter(name, zone, sighting)
+        ]
+        loiters = [
+            self._loiter(name, sighting.when.now_ns)
+            for name, zone in self._zones.items()
+            if self._begins_to_loiter(name, zone, sighting.when.now_ns)
+        ]
+        return (*left, *entered, *loiters)
+
+    def close(self, now_ns: int) -> tuple[ZoneChange, ...]:
+        """Leave all zones, at the stamp of its last sighting."""
+        return self._leave(now_ns, lambda _: True)
+
+    def _has_entered(self, name: str) -> bool:
+        stay = self._stays.get(name)
+        return stay is not None and stay.entered_ns is not None
+
+    def _stays_in(self, zone: ZoneConfig, sighting: Sighting) -> bool:
+        if not takes(zone.labels, sighting.label):
+            return False
+        if contains(zone.polygon, sighting.foot):
+            return True
+        gap_px = distance_to_edge_px(zone.polygon, sighting.foot, sighting.when.frame_size_px)
+        return gap_px <= _LEAVE_MARGIN * sighting.height_px
+
+    def _may_enter(self, name: str, zone: ZoneConfig, sighting: Sighting) -> bool:
+        stay = self._stays.get(name)
+        if stay is None:
+            if not takes(zone.labels, sighting.label):
+                return False
+            if not contains(zone.polygon, sighting.foot):
+                return False
+            stay = self._stays[name] = _Stay(sighting.when.now_ns)
+        inside_ns = sighting.when.now_ns - stay.inside_ns
+        return inside_ns >= zone.min_dwell_s * NS_PER_S and passes(zone.filters, sighting)
+
+    def _enter(self, name: str, now_ns: int) -> ZoneChange:
+        self._stays[name].entered_ns = now_ns
+        self._entered[name] = None
+        return ZoneChange("enter", name, 0.0)
+
+    def _leave(self, now_ns: int, is_left: Callable[[str], bool]) -> tuple[ZoneChange, ...]:
+        gone = [(name, self._stays.pop(name)) for name in self._present() if is_left(name)]
+        return tuple(
+            ZoneChange("leave", name, (now_ns - stay.entered_ns) / NS_PER_S)
+            for name, stay in gone
+            if stay.entered_ns is not None
+        )
+
+    def _present(self) -> tuple[str, ...]:
+        return tuple(name for name in self._zones if name in self._stays)
+
+    def _begins_to_loiter(self, name: str, zone: ZoneConfig, now_ns: int) -> bool:
+        stay = self._stays.get(name)
+        if stay is None or stay.entered_ns is None or stay.loiters or zone.loiter_after_s is None:
+            return False
+        return now_ns - stay.entered_ns >= zone.loiter_after_s * NS_PER_S
+
+    def _loiter(self, name: str, now_ns: int) -> ZoneChange:
+        stay = self._stays[name]
+        stay.loiters = True
+        entered_ns = now_ns if stay.entered_ns is None else stay.entered_ns
+        return ZoneChange("loitering", name, (now_ns - entered_ns) / NS_PER_S)
