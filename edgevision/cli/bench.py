@@ -228,7 +228,7 @@ class _Sink:
             MqttConfig(port=port),
             client_id=f"bench-{topic is None}",
             subscribe=[topic] if topic else [],
-            on_message=lambda _topic, payload: self.arrived.put(payload),
+            on_message=lambda message: self.arrived.put(message.payload),
         )
 
     def __enter__(self) -> Self:

@@ -27,6 +27,7 @@ from edgevision.mqttconfig import MqttConfig
 
 if TYPE_CHECKING:
     from edgevision.cli.view import Seen
+    from edgevision.messaging.message import Message
 
 DEVICE = "demo"
 CAMERA = "camera"
@@ -78,12 +79,12 @@ def _checked(options: DemoOptions) -> str:
 
 def _watch_daemon(port: int, options: DemoOptions) -> Seen:
     topics = Topics(f"edgevision/{DEVICE}")
-    arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+    arrived: queue.SimpleQueue[Message] = queue.SimpleQueue()
     client = MqttClient(
         MqttConfig(port=port),
         client_id="edgevision-demo-subscriber",
         subscribe=[topics.everything],
-        on_message=lambda topic, payload: arrived.put((topic, payload)),
+        on_message=arrived.put,
     )
     client.start()
     client.wait_connected(START_S)
@@ -118,7 +119,7 @@ def _config(options: DemoOptions, port: int) -> dict[str, object]:
 
 def _show(
     view: View,
-    arrived: queue.SimpleQueue[tuple[str, bytes]],
+    arrived: queue.SimpleQueue[Message],
     daemon: DaemonProcess,
     options: DemoOptions,
 ) -> None:
@@ -129,11 +130,12 @@ def _show(
     with live if fancy else nullcontext():
         while daemon.running:
             try:
-                lines = view.take(*arrived.get(timeout=0.2))
+                message = arrived.get(timeout=0.2)
             except queue.Empty:
                 if view.seen.service is None and time.monotonic() > deadline_s:
                     return
                 continue
+            lines = view.take(message.topic, message.payload)
             if fancy:
                 live.update(view.draw(), refresh=arrived.empty())
             elif not options.as_json:
@@ -147,16 +149,17 @@ def _show(
                 raise SourceError(camera.reason)
 
 
-def _drain(view: View, arrived: queue.SimpleQueue[tuple[str, bytes]]) -> None:
+def _drain(view: View, arrived: queue.SimpleQueue[Message]) -> None:
     """Take what was still on its way, up to the daemon's `offline`."""
     deadline_s = time.monotonic() + 1.0
     while time.monotonic() < deadline_s:
         if view.seen.service is not None and view.seen.service.status == "offline":
             return
         try:
-            view.take(*arrived.get(timeout=0.1))
+            message = arrived.get(timeout=0.1)
         except queue.Empty:
             continue
+        view.take(message.topic, message.payload)
 
 
 def _summarize(seen: Seen, seconds: float, *, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from edgevision.messaging.topics import Topics
 
 if TYPE_CHECKING:
     from edgevision.config import Config
+    from edgevision.messaging.message import Message
 
 CONNECT_S = 10.0
 MAX_WAITING = 64
@@ -31,12 +32,12 @@ def watch(config: Config, *, as_json: bool, seconds: float | None) -> None:
     """
     topics = Topics(config.prefix)
     # Full, it holds up the network thread and so the broker: nothing is lost, nothing piles up.
-    arrived: queue.Queue[tuple[str, bytes]] = queue.Queue(MAX_WAITING)
+    arrived: queue.Queue[Message] = queue.Queue(MAX_WAITING)
     client = MqttClient(
         config.mqtt,
         client_id=f"edgevision-watch-{os.getpid()}",
         subscribe=[topics.everything],
-        on_message=lambda topic, payload: arrived.put((topic, payload)),
+        on_message=arrived.put,
     )
     client.start()
     view = View(topics)
@@ -48,13 +49,13 @@ def watch(config: Config, *, as_json: bool, seconds: float | None) -> None:
         with live if fancy else nullcontext():
             while time.monotonic() < deadline_s:
                 try:
-                    topic, payload = arrived.get(timeout=0.2)
+                    message = arrived.get(timeout=0.2)
                 except queue.Empty:
                     continue
                 if as_json:
-                    print_json({"topic": topic, "payload": _parsed(payload)})
+                    print_json({"topic": message.topic, "payload": _parsed(message.payload)})
                     continue
-                lines = view.take(topic, payload)
+                lines = view.take(message.topic, message.payload)
                 if fancy:
                     live.update(view.draw(), refresh=arrived.empty())
                 else:

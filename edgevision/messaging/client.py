@@ -45,7 +45,8 @@ class MqttClient:
         will: Message | None = None,
         on_connected: Callable[[], None] = lambda: None,
         subscribe: Sequence[str] = (),
-        on_message: Callable[[str, bytes], None] = lambda _topic, _payload: None,
+        retained: bool = True,
+        on_message: Callable[[Message], None] = lambda _message: None,
         on_news: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; `start` connects.
@@ -55,8 +56,9 @@ class MqttClient:
             client_id: unique at the broker.
             will: what the broker publishes should a connection break.
             on_connected: called on the network thread each time the broker has accepted.
-            subscribe: topic filters, subscribed to on each connection.
-            on_message: called on the network thread with topic and payload.
+            subscribe: topic filters, subscribed to on each connection at QoS 1.
+            retained: whether what is retained is wanted; see `Connection.subscribe`.
+            on_message: called on the network thread with what arrives; must not raise.
             on_news: called on the network thread when `connection` is another one or has answers.
 
         Raises:
@@ -81,6 +83,7 @@ class MqttClient:
         self._pause_max_s = config.reconnect_max_s
         self._on_connected = on_connected
         self._subscribe = tuple(subscribe)
+        self._retained = retained
         self._on_message = on_message
         self._on_news = on_news
         self._attempt: Connection | None = None
@@ -197,7 +200,7 @@ class MqttClient:
         self._open = connection
         log.info("MQTT: connected to %s, version %s", self.address, self._versions[0])
         for topic_filter in self._subscribe:
-            connection.subscribe(topic_filter)
+            connection.subscribe(topic_filter, retained=self._retained)
         self._on_news()
         self._on_connected()
         self._settled.set()

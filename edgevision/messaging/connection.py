@@ -16,20 +16,23 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edgevision.errors import BrokerError, BrokerRefusedError
 from edgevision.messaging.boundedclient import MAX_PACKET_BYTES, BoundedClient
+from edgevision.messaging.message import Message
 from edgevision.messaging.tlsfault import tls_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgevision.messaging.endpoint import Endpoint
-    from edgevision.messaging.message import Message
 
 # Telemetry that paho has queued but not yet written to the socket. A broker that stalls
 # would otherwise fill the memory with detections nobody can use any more.
 MAX_UNWRITTEN = 16
+# The same for what is sent at QoS 1 besides the outbox, until the broker has acknowledged it.
+MAX_UNACKNOWLEDGED = 16
 # Messages of the outbox on their way at once; what a broken connection repeats at most.
 WINDOW = 20
 
@@ -91,11 +94,12 @@ class Connection:
         version: str,
         *,
         on_open: Callable[[Connection], None],
-        on_message: Callable[[str, bytes], None],
+        on_message: Callable[[Message], None],
         on_answer: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare; `hold` connects. The callbacks run on the network thread."""
         self._endpoint = endpoint
+        self._version = version
         self._on_open = on_open
         self._lock = threading.Lock()
         self._answered = threading.Event()
@@ -137,8 +141,8 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
-        client.on_message = lambda _client, _data, message: on_message(
-            message.topic, bytes(message.payload)
+        client.on_message = lambda _client, _data, arrived: on_message(
+            Message(arrived.topic, bytes(arrived.payload), arrived.qos, bool(arrived.retain))
         )
 
     def hold(self) -> Ending:
@@ -199,9 +203,17 @@ class Connection:
         """
         return max(1, min(WINDOW, self._receive_maximum - 1))
 
-    def subscribe(self, topic_filter: str) -> None:
-        """Ask for messages, at most at QoS 1."""
-        self._client.subscribe(topic_filter, qos=1)
+    def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
+        """Ask for messages, at most at QoS 1; without `retained` only for what comes from now on.
+
+        MQTT 3.1.1 cannot tell a broker that: what is retained comes, with its flag. MQTT 5 can, and
+        says of what comes later whether it is (3.8.3.1, Retain Handling, Retain As Published).
+        """
+        if retained or self._version != "5":
+            self._client.subscribe(topic_filter, qos=1)
+        else:
+            new = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=2)
+            self._client.subscribe(topic_filter, options=new)
 
     def send(self, message: Message) -> bool:
         """Hand a message over that does not go through the outbox.
@@ -218,7 +230,10 @@ class Connection:
                 return False
             self._unacknowledged = [i for i in self._unacknowledged if not i.is_published()]
             on_their_way = len(self._unacknowledged) + self._expected
-            if message.qos and on_their_way >= self._receive_maximum:
+            if message.qos and (
+                len(self._unacknowledged) >= MAX_UNACKNOWLEDGED
+                or on_their_way >= self._receive_maximum
+            ):
                 return False
             if not self.takes(message):
                 return False

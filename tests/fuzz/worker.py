@@ -203,7 +203,7 @@ def broker(_folder: Path) -> Callable[[bytes], str]:
             replace(endpoint),
             versions[0],
             on_open=lambda connection: (connection.subscribe("t/#"), opened.append(connection)),
-            on_message=lambda _topic, _payload: None,
+            on_message=lambda _message: None,
         )
         ending = connection.hold()
         thread.join(20)

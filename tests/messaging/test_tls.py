@@ -72,7 +72,7 @@ def connect() -> Iterator[Callable[..., MqttClient]]:
     started: list[MqttClient] = []
 
     def start(port: int, tls: dict[str, Any] | None, **more: Any) -> MqttClient:
-        on_message = more.pop("on_message", lambda _topic, _payload: None)
+        on_message = more.pop("on_message", lambda _message: None)
         subscribe = more.pop("subscribe", ())
         settings = {
             "port": port,
@@ -116,16 +116,16 @@ def test_a_broker_with_the_right_certificate_is_connected_to_and_data_arrives(
 ) -> None:
     caplog.set_level("INFO")
     broker = tls_broker(authority.issue("broker"))
-    arrived: list[tuple[str, bytes]] = []
+    arrived: list[Message] = []
     client = connect(
         broker.port,
         {"ca_file": str(authority.ca_file)},
         subscribe=["t/#"],
-        on_message=lambda topic, payload: arrived.append((topic, payload)),
+        on_message=arrived.append,
     )
     client.wait_connected(10)
     assert client.send(Message("t/fact", b"1", qos=1))
-    wait_until(lambda: arrived == [("t/fact", b"1")])
+    wait_until(lambda: arrived == [Message("t/fact", b"1", qos=1)])
     assert "version 5" in caplog.text
 
 
