@@ -20,8 +20,9 @@ ROOMS: dict[str, set[str]] = {
     "inference": set(),
     "detection": set(),
     "messaging": set(),
-    "service": {"capture", "inference", "detection", "messaging"},
-    "cli": {"capture", "inference", "detection", "messaging", "service", "nets"},
+    "tracking": set(),
+    "service": {"capture", "inference", "detection", "messaging", "tracking"},
+    "cli": {"capture", "inference", "detection", "messaging", "tracking", "service", "nets"},
     "nets": {"inference", "detection"},
 }
 

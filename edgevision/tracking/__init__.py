@@ -1,0 +1,1 @@
+"""From boxes to objects that keep their number from frame to frame."""
