@@ -1,0 +1,94 @@
+"""How well detections fit to objects: by place, size, looks and label."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgevision.clock import NS_PER_S
+from edgevision.tracking.appearance import distances
+from edgevision.tracking.assignment import Pair, assign
+from edgevision.tracking.overlap import as_array, iou
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from edgevision.tracking.observation import Observation
+    from edgevision.tracking.overlap import F64
+    from edgevision.tracking.target import Target
+
+# How far a detection may be from where its object is expected, in heights of the object: more
+# with every second out of sight, because people stop and turn.
+GATE = 0.6
+GATE_A_SECOND = 0.4
+MAX_GATE_S = 3.0
+# Largest |ln| of the ratio of the heights.
+MAX_SIZE_CHANGE = 0.5
+# Distance and looks count alike, each from 0 to 1; the change of size a little.
+LOOKS_SHARE = 0.5
+SIZE_SHARE = 0.1
+# A distance between looks (`appearance.distances`) that counts as the full 1.
+MAX_LOOKS_DISTANCE = 60.0
+# From this cost on an object has no detection rather than this one. It is above what looks can
+# cost, so that an object that stays in its place is not lost because the light has changed.
+MAX_COST = 0.6
+# A detection of another label continues an object only where the object is expected.
+OTHER_LABEL_IOU = 0.6
+OTHER_LABEL_COST = 0.2
+
+
+def associate(targets: Sequence[Target], found: Sequence[Observation], now_ns: int) -> list[Pair]:
+    """Find out which detections belong to which objects.
+
+    Args:
+        targets: the objects, predicted to `now_ns`.
+        found: the detections.
+        now_ns: monotonic stamp of the frame.
+
+    Returns:
+        Pairs of an index in `targets` (row) and in `found` (column), none of them twice.
+    """
+    if not targets or not found:
+        return []
+    expected = as_array([target.place for target in targets])
+    boxes = as_array([one.place for one in found])
+    unseen_s = (now_ns - np.array([target.seen_ns for target in targets])) / NS_PER_S
+    heights = expected[:, 3]
+    reach = heights * (GATE + GATE_A_SECOND * np.minimum(unseen_s, MAX_GATE_S))
+    away = np.hypot(expected[:, None, 0] - boxes[:, 0], expected[:, None, 1] - boxes[:, 1])
+    away /= reach[:, None]
+    change = np.abs(np.log(np.maximum(boxes[:, 3], 1e-6) / heights[:, None]))
+    rows, columns = np.nonzero((away < 1) & (change < MAX_SIZE_CHANGE))
+    apart = away[rows, columns]
+    looks = _difference(targets, found, rows, columns, apart)
+    costs = apart + LOOKS_SHARE * (looks - apart) + SIZE_SHARE * change[rows, columns]
+    pairs = []
+    for row, column, cost in zip(rows.tolist(), columns.tolist(), costs.tolist(), strict=True):
+        gain = MAX_COST - cost
+        if targets[row].label not in found[column].votes:
+            if iou(expected[row], boxes[column : column + 1])[0] < OTHER_LABEL_IOU:
+                continue
+            gain -= OTHER_LABEL_COST
+        if gain > 0:
+            pairs.append(Pair(row, column, gain))
+    return assign(pairs)
+
+
+def _difference(
+    targets: Sequence[Target],
+    found: Sequence[Observation],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    unknown: F64,
+) -> F64:
+    """Return how different the looks of each pair are, 0..1; `unknown` where one has none."""
+    known = [target.looks for target in targets if target.looks is not None]
+    new = [one.looks for one in found if one.looks is not None]
+    if len(known) < len(targets) or len(new) < len(found):
+        return unknown
+    apart = distances(np.stack(known)[rows], np.stack(new)[columns])
+    result: F64 = np.minimum(apart / MAX_LOOKS_DISTANCE, 1).astype(np.float64)
+    return result

@@ -1,0 +1,159 @@
+"""One object that is followed: where it is, what it looks like, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+from edgevision.clock import NS_PER_S
+from edgevision.tracking.motionmodel import MotionModel
+from edgevision.tracks import Track
+
+if TYPE_CHECKING:
+    from edgevision.tracking.observation import Observation
+    from edgevision.tracking.overlap import Place
+
+# How far the mean of the recent scores has to be above `detection.min_score_of`, on the scale of
+# the network: 0.48 for 0.40 confirms an object, 0.42 shows it.
+CONFIRMED_SUPPORT = 0.3
+SHOWN_SUPPORT = 0.1
+# An object is confirmed by this many detections, the first and last this far apart: at 60 frames
+# a second three of them may be one flicker.
+MIN_DETECTIONS = 3
+MIN_AGE_NS = NS_PER_S // 4
+# Scores of the last second count, and at least as many as confirm an object.
+RECENT_NS = NS_PER_S
+MAX_SCORES = 64
+# What an object looks like is the mean of its first views, then forgets with this time constant.
+LOOKS_S = 2.0
+# The label changes once another has this many times the votes, so that it does not go to and fro.
+LABEL_MAJORITY = 1.1
+
+
+class Target:
+    """One object, confirmed or not yet.
+
+    Attributes:
+        label: the one with the most votes.
+        looks: float32 [6, 3], as `appearance.describe` gives it; None: never looked at.
+        number: 0 until it is confirmed.
+        seen: a detection of the last inferred frame belonged to it.
+        seen_ns: when that was last so.
+    """
+
+    __slots__ = (
+        "_begun_ns",
+        "_count",
+        "_detection",
+        "_motion",
+        "_score",
+        "_scores",
+        "_views",
+        "_votes",
+        "label",
+        "looks",
+        "number",
+        "seen",
+        "seen_ns",
+    )
+
+    def __init__(self, first: Observation, now_ns: int) -> None:
+        """Begin with the first detection of it."""
+        self.label = first.label
+        self.looks = first.looks
+        self.number = 0
+        self.seen, self.seen_ns = True, now_ns
+        self._detection: int | None = None
+        self._motion = MotionModel(first.place)
+        self._begun_ns = now_ns
+        self._count = 0
+        self._views = 1
+        self._votes: dict[str, float] = {}
+        self._scores: deque[tuple[int, float]] = deque(maxlen=MAX_SCORES)
+        self._take(first, now_ns)
+
+    @property
+    def place(self) -> Place:
+        """Return where its box is, in fractions of the frame's height along both axes."""
+        return self._motion.place
+
+    @property
+    def support(self) -> float:
+        """Return the mean of `Observation.support` over the last second."""
+        return math.fsum(support for _, support in self._scores) / len(self._scores)
+
+    @property
+    def is_convincing(self) -> bool:
+        """Return whether its detections are enough to confirm it."""
+        return (
+            self._count >= MIN_DETECTIONS
+            and self.seen_ns - self._begun_ns >= MIN_AGE_NS
+            and self.support >= CONFIRMED_SUPPORT
+        )
+
+    def advance(self, before_ns: int, interval_ns: int) -> None:
+        """Go on to the next frame, in which it is not seen yet.
+
+        Args:
+            before_ns: monotonic stamp of the frame before.
+            interval_ns: from then until now.
+        """
+        self._motion.predict(interval_ns / NS_PER_S, (before_ns - self.seen_ns) / NS_PER_S)
+        self.seen = False
+        self._detection = None
+
+    def observe(self, found: Observation, now_ns: int) -> None:
+        """Take in the detection of this frame that belongs to it."""
+        passed_s = (now_ns - self.seen_ns) / NS_PER_S
+        self._motion.correct(found.place, passed_s)
+        if self.looks is None or found.looks is None:
+            self.looks = found.looks
+        elif found.is_clear:
+            self._views += 1
+            weight = max(1 / self._views, -math.expm1(-passed_s / LOOKS_S))
+            self.looks = self.looks + weight * (found.looks - self.looks)
+        self._take(found, now_ns)
+
+    def rest(self, now_ns: int) -> None:
+        """Stand still, and be seen, in a frame that was not inferred."""
+        self._motion.rest()
+        self.seen, self.seen_ns = True, now_ns
+
+    def _take(self, found: Observation, now_ns: int) -> None:
+        self.seen, self.seen_ns = True, now_ns
+        self._detection = found.index
+        self._score = found.score
+        self._count += 1
+        self._scores.append((now_ns, found.support))
+        while len(self._scores) > MIN_DETECTIONS and now_ns - self._scores[0][0] > RECENT_NS:
+            self._scores.popleft()
+        for label, score in found.votes.items():
+            self._votes[label] = self._votes.get(label, 0.0) + score
+        best = max(self._votes, key=self._votes.__getitem__)
+        if self._votes[best] > LABEL_MAJORITY * self._votes.get(self.label, 0.0):
+            self.label = best
+
+    def track(self, aspect: float) -> Track:
+        """Return what is known of it.
+
+        Args:
+            aspect: the frame's width by its height.
+        """
+        place = self.place
+        return Track(
+            number=self.number,
+            label=self.label,
+            score=self._score,
+            box_frac=(
+                (place.x - place.width / 2) / aspect,
+                place.y - place.height / 2,
+                place.width / aspect,
+                place.height,
+            ),
+            detection=self._detection,
+            seen=self.seen,
+            shown=self.seen and self.support >= SHOWN_SUPPORT,
+            begun_ns=self._begun_ns,
+            seen_ns=self.seen_ns,
+        )

@@ -1,0 +1,167 @@
+"""Multi-object tracking: stable numbers for the objects of one camera."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgevision.clock import NS_PER_S
+from edgevision.tracking.association import associate
+from edgevision.tracking.observation import observe
+from edgevision.tracking.overlap import as_array, iou
+from edgevision.tracking.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgevision.cameraconfig import DetectionConfig
+    from edgevision.records import U8, DetectedObject
+    from edgevision.sceneconfig import TrackingConfig
+    from edgevision.tracking.observation import Observation
+    from edgevision.tracks import Track
+
+# From this support on a detection takes part in the first association (a score of 0.48 for
+# 0.40), and from this one it may begin an object (0.42).
+CONFIDENT_SUPPORT = 0.3
+BIRTH_SUPPORT = 0.1
+# A second box of its label on an object that has one already is no second object.
+DUPLICATE_IOU = 0.3
+# What is not confirmed yet may be out of sight for this long, or for one frame.
+TENTATIVE_NS = NS_PER_S * 2 // 5
+MISSED_FRAMES = 1.5
+# More objects than any detector gives; beyond it those go that were not seen for the longest.
+MAX_TARGETS = 400
+
+
+class Tracker:
+    """Follows the objects of one camera, all labels together.
+
+    Association in two stages (Zhang et al. 2022, "ByteTrack"): confident detections go to the
+    objects they fit best, then weak ones to confirmed objects that got none. What is left over
+    and is not a second box on an object begins a new one.
+
+    An object is confirmed by three detections over a quarter of a second whose mean score is
+    above the published one. All durations are seconds of the frames' monotonic stamps, so a
+    board at half the frame rate sees the same objects.
+
+    Attributes:
+        dropped: objects that were given up because there were too many.
+    """
+
+    def __init__(self, detection: DetectionConfig, tracking: TrackingConfig) -> None:
+        """Begin with nothing.
+
+        Args:
+            detection: scores from which detections count, by label.
+            tracking: after how long an object that is not seen has gone.
+        """
+        self.dropped = 0
+        self._detection = detection
+        self._lost_after_ns = round(tracking.lost_after_s * NS_PER_S)
+        self._targets: list[Target] = []
+        self._aspect = 1.0
+        self._now_ns = 0
+        self._last_number = 0
+
+    def step(
+        self,
+        found: Sequence[DetectedObject],
+        image: U8 | None,
+        frame_size_px: tuple[int, int],
+        now_ns: int,
+    ) -> tuple[Track, ...]:
+        """Take in a frame.
+
+        Args:
+            found: all detections down to `detection.weak_score_of`; weaker ones are left out.
+            image: uint8 [height, width, 3] BGR, [h, w] or [h, w, 1] grey, or [h, w, 4] BGRA;
+                None: what objects look like does not count.
+            frame_size_px: (width, height). Objects do not outlive a change of its aspect ratio.
+            now_ns: monotonic stamp of the frame; never goes back.
+
+        Returns:
+            The confirmed objects, by number: those that are seen, and those that are not but may
+            come back. One that is missing here has ended and does not come again.
+        """
+        aspect = frame_size_px[0] / frame_size_px[1]
+        if aspect != self._aspect:
+            self._targets.clear()
+            self._aspect = aspect
+        interval_ns = self._advance(now_ns)
+        observations = observe(found, image, frame_size_px, self._detection)
+        confident = [one for one in observations if one.support >= CONFIDENT_SUPPORT]
+        weak = [one for one in observations if one.support < CONFIDENT_SUPPORT]
+        free = self._match(self._targets, confident)
+        hidden = [one for one in self._targets if one.number and not one.seen]
+        free += self._match(hidden, weak)
+        self._confirm()
+        self._begin(free)
+        self._end(interval_ns)
+        return self._tracks()
+
+    def keep(self, now_ns: int) -> tuple[Track, ...]:
+        """Take in a frame of a still scene that was not inferred: what was seen is still there.
+
+        Args:
+            now_ns: monotonic stamp of the frame.
+
+        Returns:
+            As `step` does. Objects seen in the last frame are seen, and stand still.
+        """
+        still = [one for one in self._targets if one.seen]
+        interval_ns = self._advance(now_ns)
+        for one in still:
+            one.rest(now_ns)
+        self._end(interval_ns)
+        return self._tracks()
+
+    def _advance(self, now_ns: int) -> int:
+        """Predict every object; return the nanoseconds since the last frame."""
+        interval_ns = max(0, now_ns - self._now_ns)
+        for one in self._targets:
+            one.advance(self._now_ns, interval_ns)
+        self._now_ns = now_ns
+        return interval_ns
+
+    def _match(self, targets: Sequence[Target], found: Sequence[Observation]) -> list[Observation]:
+        """Give detections to objects; return those that nobody took."""
+        pairs = associate(targets, found, self._now_ns)
+        for pair in pairs:
+            targets[pair.row].observe(found[pair.column], self._now_ns)
+        taken = {pair.column for pair in pairs}
+        return [one for index, one in enumerate(found) if index not in taken]
+
+    def _confirm(self) -> None:
+        for one in self._targets:
+            if not one.number and one.seen and one.is_convincing:
+                self._last_number += 1
+                one.number = self._last_number
+
+    def _begin(self, free: Sequence[Observation]) -> None:
+        for one in free:
+            if one.support < BIRTH_SUPPORT:
+                continue
+            same = [
+                target.place
+                for target in self._targets
+                if target.seen and target.label in one.votes
+            ]
+            if same and iou(as_array([one.place])[0], as_array(same)).max() > DUPLICATE_IOU:
+                continue
+            self._targets.append(Target(one, self._now_ns))
+
+    def _end(self, interval_ns: int) -> None:
+        tentative_ns = max(TENTATIVE_NS, MISSED_FRAMES * interval_ns)
+        self._targets = [
+            one
+            for one in self._targets
+            if one.seen
+            or self._now_ns - one.seen_ns <= (self._lost_after_ns if one.number else tentative_ns)
+        ]
+        if len(self._targets) > MAX_TARGETS:
+            self._targets.sort(key=lambda one: (-one.seen_ns, -one.support))
+            self.dropped += len(self._targets) - MAX_TARGETS
+            del self._targets[MAX_TARGETS:]
+
+    def _tracks(self) -> tuple[Track, ...]:
+        tracks = [one.track(self._aspect) for one in self._targets if one.number]
+        return tuple(sorted(tracks, key=lambda track: track.number))
