@@ -43,7 +43,7 @@ class Fault:
             return self._path in removed
         if self._type == "too_short":
             return any(key[:-1] == self._path for key in removed)
-        words = re.findall(r"\w+", self._sentence()) if self._type == "value_error" else []
+        words = re.findall(r"\w+", self.sentence()) if self._type == "value_error" else []
         return any(key[:-1] == self._path and key[-1] in words for key in removed if key)
 
     def remove_from(self, tree: dict[str, Any]) -> bool:
@@ -69,11 +69,10 @@ class Fault:
         """Return the fault as `FILE:LINE: path.to.key: expected …, got …`."""
         place = places.get(self.known_path(places), f"{file_name}:1")
         dotted = dotted_path(self._path)
-        return (
-            f"{place}: {dotted}: {self._sentence()}" if dotted else f"{place}: {self._sentence()}"
-        )
+        return f"{place}: {dotted}: {self.sentence()}" if dotted else f"{place}: {self.sentence()}"
 
-    def _sentence(self) -> str:
+    def sentence(self) -> str:
+        """Return the fault without its place: `expected …, got …`."""
         if self._type == "value_error":
             return str(self._context["error"])
         if self._type == "missing":

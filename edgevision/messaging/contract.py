@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from edgevision.messaging.control import VERBS
+from edgevision.messaging.controlpayloads import ResponseMessage
 from edgevision.messaging.payload import SCHEMA_VERSION, PayloadMessage
 from edgevision.messaging.payloads import (
     BoardMetricsMessage,
@@ -16,6 +18,9 @@ from edgevision.messaging.payloads import (
     StatusMessage,
 )
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 MESSAGES: tuple[type[PayloadMessage], ...] = (
     StatusMessage,
     CameraStatusMessage,
@@ -23,37 +28,46 @@ MESSAGES: tuple[type[PayloadMessage], ...] = (
     DetectionsMessage,
     CameraMetricsMessage,
     BoardMetricsMessage,
+    ResponseMessage,
 )
+
+
+_MODELS: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+    *((message, "serialization") for message in MESSAGES),
+    *((request, "validation") for request in dict.fromkeys(VERBS.values())),
+]
 
 
 def schema() -> dict[str, Any]:
     """Return one JSON Schema document (2020-12) with a definition for each message."""
     _, document = models_json_schema(
-        [(message, "serialization") for message in MESSAGES],
+        _MODELS,
         title="edgevision MQTT payloads, schema version 1",
     )
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
 
 
-_CHANNELS: dict[str, tuple[str, type[PayloadMessage]]] = {
+_CHANNELS: dict[str, tuple[str, type[BaseModel]]] = {
     "status": ("{prefix}/status", StatusMessage),
     "metrics": ("{prefix}/metrics", BoardMetricsMessage),
     "cameraStatus": ("{prefix}/{camera}/status", CameraStatusMessage),
     "cameraEvents": ("{prefix}/{camera}/events", CameraEventMessage),
     "cameraMetrics": ("{prefix}/{camera}/metrics", CameraMetricsMessage),
     "detections": ("{prefix}/{camera}/detections", DetectionsMessage),
+    "response": ("{prefix}/response/{verb}", ResponseMessage),
+}
+_REQUESTS: dict[str, tuple[str, type[BaseModel]]] = {
+    f"{verb}Request": (f"{{prefix}}/request/{verb}", model) for verb, model in VERBS.items()
 }
 
 
 def asyncapi() -> dict[str, Any]:
     """Return the contract as an AsyncAPI 3.0 document: channels, operations, payloads."""
-    _, document = models_json_schema(
-        [(message, "serialization") for message in MESSAGES],
-        ref_template="#/components/schemas/{model}",
-    )
+    _, document = models_json_schema(_MODELS, ref_template="#/components/schemas/{model}")
     descriptions = {
         "prefix": "edgevision/<device>, unless mqtt.prefix says otherwise",
         "camera": "name of a camera in the configuration",
+        "verb": "the request's; unknown, where it can be none",
     }
     return {
         "asyncapi": "3.0.0",
@@ -69,19 +83,20 @@ def asyncapi() -> dict[str, Any]:
                 },
                 "messages": {name: {"$ref": f"#/components/messages/{message.__name__}"}},
             }
-            for name, (address, message) in _CHANNELS.items()
+            for name, (address, message) in (_CHANNELS | _REQUESTS).items()
         },
         "operations": {
-            f"send{name[0].upper()}{name[1:]}": {
-                "action": "send",
+            f"{action}{name[0].upper()}{name[1:]}": {
+                "action": action,
                 "channel": {"$ref": f"#/channels/{name}"},
             }
-            for name in _CHANNELS
+            for action, channels in (("send", _CHANNELS), ("receive", _REQUESTS))
+            for name in channels
         },
         "components": {
             "messages": {
                 message.__name__: {"payload": {"$ref": f"#/components/schemas/{message.__name__}"}}
-                for message in MESSAGES
+                for message, _ in _MODELS
             },
             "schemas": document["$defs"],
         },

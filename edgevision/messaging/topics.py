@@ -26,6 +26,15 @@ class Topics:
         """Return the filter that matches every topic of this device."""
         return f"{self.prefix}/#"
 
+    @property
+    def requests(self) -> str:
+        """Return the filter that matches every request."""
+        return f"{self.prefix}/request/+"
+
+    def response(self, verb: str | None) -> str:
+        """Return the topic of responses to one verb; None: to what is none."""
+        return f"{self.prefix}/response/{verb or 'unknown'}"
+
     def camera_status(self, camera: str) -> str:
         """Return the topic of one camera's status."""
         return f"{self.prefix}/{camera}/status"

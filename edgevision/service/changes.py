@@ -20,7 +20,8 @@ class Changes:
 
     Attributes:
         engine: model, backend or its settings: the network is loaded again.
-        uplink: broker, topics or the outbox's bounds: the connection is made again.
+        uplink: broker, topics, the outbox's bounds, or whether requests are taken: the connection
+            is made again.
         cameras: names of cameras to start, stop or replace.
     """
 
@@ -45,7 +46,7 @@ def compare(old: Config, new: Config) -> Changes:
     names = old.cameras.keys() | new.cameras.keys()
     return Changes(
         engine=_differ(old, new, "model", "backend", "runtime"),
-        uplink=_differ(old, new, "mqtt", "device", "outbox"),
+        uplink=_differ(old, new, "mqtt", "device", "outbox", "control"),
         cameras=frozenset(name for name in names if _reading(old, name) != _reading(new, name)),
     )
 

@@ -9,7 +9,7 @@ from edgevision.messaging.outbox import Outbox
 from edgevision.messaging.publisher import Publisher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from edgevision.capture.reader import CameraState
@@ -34,8 +34,9 @@ class Uplink:
         folder: Path,
         clock: Clock,
         on_connected: Callable[[], None],
+        on_request: Callable[[Message], None] = lambda _message: None,
     ) -> None:
-        """Prepare; `start` opens the outbox and connects.
+        """Prepare; opens the outbox; `start` connects.
 
         Args:
             config: the broker and the outbox's bounds.
@@ -43,6 +44,7 @@ class Uplink:
             folder: where the outbox lies.
             clock: where stamps come from.
             on_connected: called on the network thread after each connection.
+            on_request: called on the network thread with each request, where they are taken.
 
         Raises:
             ConfigError: a certificate or the password cannot be read.
@@ -55,6 +57,9 @@ class Uplink:
             client_id=config.mqtt.client_id or f"edgevision-{config.device}",
             will=writer.offline("connection lost"),
             on_connected=on_connected,
+            subscribe=[writer.topics.requests] if config.control.enabled else [],
+            retained=False,
+            on_message=on_request,
             on_news=self._publisher.wake,
         )
         self._lost = 0
@@ -88,8 +93,12 @@ class Uplink:
         """Return whether the publisher drains, or knows that the broker is away."""
         return self._publisher.healthy(now_ns)
 
+    def notes(self) -> dict[str, bytes]:
+        """Return the notes that earlier runs have left; to be asked before `start`."""
+        return self._publisher.notes()
+
     def start(self) -> None:
-        """Open the outbox and begin to connect."""
+        """Begin to connect, to store and to send."""
         self._publisher.start(self._client)
         self._client.start()
 
@@ -120,6 +129,16 @@ class Uplink:
     def forget(self, camera: str) -> None:
         """Take back what is retained of a camera that is no longer configured."""
         self._publisher.record(self.writer.forgotten(camera))
+
+    def record(
+        self, message: Message | None, notes: Mapping[str, bytes | None] | None = None
+    ) -> None:
+        """Record a message and changes of notes together; see `Publisher.record`."""
+        self._publisher.record(message, notes)
+
+    def answer(self, response: Message) -> bool:
+        """Publish a response; False if it was not taken."""
+        return self._client.send(response)
 
     def metrics(self, message: Message) -> None:
         """Publish metrics; what is not taken is counted."""

@@ -30,7 +30,13 @@ def test_the_network_is_loaded_again_for_what_it_depends_on(new: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    "new", [{"mqtt": {"port": 1884}}, {"device": "attic"}, {"outbox": {"max_rows": 500}}]
+    "new",
+    [
+        {"mqtt": {"port": 1884}},
+        {"device": "attic"},
+        {"outbox": {"max_rows": 500}},
+        {"control": {"enabled": False}},
+    ],
 )
 def test_the_connection_is_made_again_for_what_it_depends_on(new: dict[str, Any]) -> None:
     assert changes(**new) == Changes(engine=False, uplink=True, cameras=frozenset())
