@@ -87,11 +87,12 @@ class Control:
         A broker may send anything on any topic: what is no request is passed over.
         """
         config = self._controlled.config
-        topic, separator, _ = message.topic.rpartition("/request/")
-        if not (config.control.enabled and separator and topic == config.prefix):
+        prefix, separator, verb = message.topic.rpartition("/request/")
+        asked = separator and prefix == config.prefix and "/" not in verb
+        if not (asked and config.control.enabled):
             return
         payload = message.payload[: MAX_REQUEST_BYTES + 1]  # enough to see that it is too large
-        arrived = _Arrived(topic, verb_of(message.topic), payload, message.retain)
+        arrived = _Arrived(prefix, verb_of(message.topic), payload, message.retain)
         with self._lock:
             if len(self._arrived) < MAX_WAITING:
                 self._arrived.append(arrived)

@@ -30,9 +30,9 @@ def clip_box(box_frac: BoxFrac) -> BoxFrac:
 
 
 def foot_of(box_frac: BoxFrac) -> Point:
-    """Return the bottom-centre point of a box (x, y, w, h)."""
+    """Return the bottom-centre point of a box (x, y, w, h), in the frame as the box is."""
     x, y, width, height = box_frac
-    return x + width / 2, y + height
+    return _clip(x + width / 2), _clip(y + height)
 
 
 def overlap(a: BoxFrac, b: BoxFrac) -> float:

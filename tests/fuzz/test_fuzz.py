@@ -285,3 +285,35 @@ def test_damaged_certificates_are_refused_in_one_line_or_taken(
     own = authority.issue("board")
     both = own.cert.read_bytes() + own.key.read_bytes()
     feed("certificate", mutations.damaged_bytes([both, authority.ca_file.read_bytes()]))
+
+
+def test_every_request_is_answered_whatever_it_holds(feed: Callable[..., Tally]) -> None:
+    samples = [
+        {"camera": "yard", "enabled": True, "transaction": "t"},
+        {"camera": "yard", "transaction": 7},
+        {"camera": "yard", "line": "gate"},
+        {"camera": "door", "label": "Person", "min_score": 0.5},
+        {"min_score": 0.5},
+    ]
+    deep = (mutations.nested("[", 4000), '{"a":' * 800, "9" * 4096, '{"camera":"\\ud800"}', "NaN")
+
+    def requests() -> Iterator[bytes]:
+        bodies = itertools.chain((t.encode() for t in deep), mutations.damaged_json(samples))
+        for number, body in enumerate(bodies):
+            yield bytes([number * 7 % 256]) + body
+
+    tally = feed("request", requests(), 3)
+    assert tally.taken > 0
+
+
+def test_damaged_overrides_are_left_out_and_never_stop_the_service(
+    feed: Callable[..., Tally],
+) -> None:
+    entries = [
+        {"key": "enabled", "camera": "yard", "value": False, "replaced": True},
+        {"key": "min_score", "value": 0.5, "replaced": 0.4},
+        {"key": "min_score", "camera": "door", "label": "Person", "value": 0.5},
+    ]
+    deep = (t.encode() for t in (mutations.nested("[", 100_000), '{"a":' * 50_000))
+    samples = [{"schema_version": 1, "overrides": entries}]
+    feed("overrides", itertools.chain(deep, mutations.damaged_json(samples)), 2)

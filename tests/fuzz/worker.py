@@ -267,6 +267,93 @@ def certificate(folder: Path) -> Callable[[bytes], str]:
     return feed
 
 
+class _Played:
+    """A service that does whatever it is asked."""
+
+    labels = ("Person", "Cat")
+
+    def __init__(self, config: Any) -> None:
+        self.config = self.file_config = config
+
+    def set_config(self, config: Any) -> None:
+        self.config = config
+
+    def reload(self) -> None:
+        pass
+
+    def reset(self, camera: str, line: str | None) -> None:
+        pass
+
+    def snapshot(self, camera: str) -> tuple[str, int]:
+        return f"edgevision/porch/{camera}/snapshot", 1
+
+    def info(self) -> Any:
+        from datetime import UTC, datetime
+
+        from edgevision.service.controlled import ServiceInfo
+
+        return ServiceInfo("m", "numpy", datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def request(folder: Path) -> Callable[[bytes], str]:
+    from edgevision.clock import ManualClock
+    from edgevision.config import Config
+    from edgevision.messaging.control import VERBS
+    from edgevision.messaging.controlpayloads import ResponseMessage
+    from edgevision.messaging.message import Message, is_topic
+    from edgevision.service.control import Control
+    from edgevision.service.overrides import Overrides
+
+    line = {"points": [[0, 0.5], [1, 0.5]]}
+    cameras = {"yard": {"source": "1", "lines": {"gate": line}}, "door": {"source": "rtsp://d"}}
+    config = Config.model_validate({"device": "porch", "cameras": cameras})
+    verbs = [*VERBS, "x", "X", "", "a\0", "x" * 70_000, "\ud800"]
+    sent: list[Message] = []
+
+    def send(message: Message) -> bool:
+        sent.append(message)
+        return True
+
+    control = Control(_Played(config), Overrides(folder), send=send, clock=ManualClock())
+
+    def feed(content: bytes) -> str:
+        kind = content[0] if content else 0
+        topic = f"edgevision/porch/request/{verbs[kind % len(verbs)]}"
+        control.take(Message(topic, content[1:], 1, retain=kind > 250))
+        control.turn()
+        [message] = sent
+        sent.clear()
+        if not is_topic(message.topic) or message.retain or message.qos != 1:
+            msg = f"expected a response at QoS 1 that can be published, got {message}"
+            raise RuntimeError(msg)
+        response = ResponseMessage.model_validate_json(message.payload)
+        return TAKEN if response.status == "ok" else str(response.error)
+
+    return feed
+
+
+def overrides(folder: Path) -> Callable[[bytes], str]:
+    import logging
+
+    from edgevision.config import Config
+    from edgevision.service.overrides import FILE, Overrides
+
+    cameras = {"yard": {"source": "1"}, "door": {"source": "rtsp://d"}}
+    config = Config.model_validate({"device": "porch", "cameras": cameras})
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("edgevision").addHandler(handler)
+
+    def feed(content: bytes) -> str:
+        (folder / FILE).write_bytes(content)
+        said.clear()
+        Overrides(folder).apply(config, ("Person", "Cat"))
+        return said[0] if said else TAKEN
+
+    return feed
+
+
 TARGETS: dict[str, Callable[[Path], Callable[[bytes], str]]] = {
     made.__name__: made
     for made in (
@@ -281,6 +368,8 @@ TARGETS: dict[str, Callable[[Path], Callable[[bytes], str]]] = {
         broker,
         message,
         certificate,
+        request,
+        overrides,
     )
 }
 

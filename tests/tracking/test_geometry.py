@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgevision.tracking.geometry import clip_box, contains, distance_to_edge_px, foot_of, overlap
+
+Grid = tuple[int, int]
+GRID = 16
+CELLS = st.tuples(st.integers(0, GRID), st.integers(0, GRID))
+
+
+@st.composite
+def polygons(draw: st.DrawFn) -> list[Grid]:
+    """Simple polygons on a grid, concave as a rule: a star around a middle, 3 to 12 corners."""
+    middle = draw(CELLS)
+    corners = draw(st.lists(CELLS.filter(lambda at: at != middle), min_size=3, max_size=12))
+    by_angle: dict[Grid, Grid] = {}
+    for x, y in corners:
+        across, down = x - middle[0], y - middle[1]
+        scale = math.gcd(across, down)
+        by_angle.setdefault((across // scale, down // scale), (x, y))
+    around = sorted(
+        by_angle.values(), key=lambda at: math.atan2(at[1] - middle[1], at[0] - middle[0])
+    )
+    turns = [_turn(middle, a, b) for a, b in zip(around, around[1:] + around[:1], strict=True)]
+    gap = next((at for at, turn in enumerate(turns, start=1) if turn <= 0), None)
+    if gap is not None:  # the middle is not between them: it becomes a corner
+        around.insert(gap, middle)
+    return around if len(around) >= 3 else [(0, 0), (GRID, 0), (GRID // 2, GRID)]
+
+
+def _fractions(points: list[Grid]) -> list[tuple[float, float]]:
+    return [(x / GRID, y / GRID) for x, y in points]
+
+
+def _turn(a: Grid, b: Grid, c: Grid) -> int:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def _on_edge(a: Grid, b: Grid, point: Grid) -> bool:
+    return (
+        _turn(a, b, point) == 0
+        and min(a[0], b[0]) <= point[0] <= max(a[0], b[0])
+        and min(a[1], b[1]) <= point[1] <= max(a[1], b[1])
+    )
+
+
+def _reference(polygon: list[Grid], point: Grid) -> bool:
+    """Whether a point is in or on a polygon by its winding number, in whole numbers."""
+    winding = 0
+    for a, b in zip(polygon, polygon[1:] + polygon[:1], strict=True):
+        if _on_edge(a, b, point):
+            return True
+        if a[1] <= point[1] < b[1] and _turn(a, b, point) > 0:
+            winding += 1
+        elif b[1] <= point[1] < a[1] and _turn(a, b, point) < 0:
+            winding -= 1
+    return winding != 0
+
+
+@given(polygons(), CELLS)
+def test_a_point_of_a_grid_is_in_a_concave_polygon_where_its_winding_number_says_so(
+    polygon: list[Grid], point: Grid
+) -> None:
+    found = contains(_fractions(polygon), (point[0] / GRID, point[1] / GRID))
+    assert found == _reference(polygon, point)
+
+
+@given(polygons(), CELLS, st.integers(0, 11), st.sampled_from([1, -1]))
+def test_it_does_not_matter_with_which_corner_and_which_way_round_a_polygon_begins(
+    polygon: list[Grid], point: Grid, first: int, step: int
+) -> None:
+    first %= len(polygon)
+    other = polygon[first:] + polygon[:first]
+    at = (point[0] / GRID, point[1] / GRID)
+    turned = _fractions(other[::step])
+    assert contains(turned, at) == contains(_fractions(polygon), at)
+
+
+UNIT = st.floats(0, 1)
+
+
+@given(st.lists(st.tuples(UNIT, UNIT), min_size=3, max_size=12), st.integers(0, 11), UNIT)
+def test_a_point_on_an_edge_is_inside_whatever_the_rounding(
+    polygon: list[tuple[float, float]], edge: int, share: float
+) -> None:
+    (x0, y0), (x1, y1) = polygon[edge % len(polygon) - 1], polygon[edge % len(polygon)]
+    assert contains(polygon, (x0 + share * (x1 - x0), y0 + share * (y1 - y0)))
+
+
+@given(st.lists(st.tuples(UNIT, UNIT), min_size=3, max_size=12))
+def test_a_point_outside_of_the_smallest_rectangle_around_a_polygon_is_outside(
+    polygon: list[tuple[float, float]],
+) -> None:
+    left, right = min(x for x, _ in polygon), max(x for x, _ in polygon)
+    assert not contains(polygon, (left - 1e-6, polygon[0][1]))
+    assert not contains(polygon, (right + 1e-6, polygon[0][1]))
+
+
+@pytest.mark.parametrize("x", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_ray_through_corners_that_point_up_and_down_counts_right(x: float) -> None:
+    # A saw with its teeth at the same height as the point.
+    saw = [(0.0, 0.5), (0.2, 0.2), (0.4, 0.5), (0.6, 0.2), (0.8, 0.5), (1.0, 0.2), (1.0, 1.0)]
+    saw += [(0.0, 1.0)]
+    assert contains(saw, (x, 0.5))
+    assert not contains(saw, (0.4, 0.2))
+
+
+def test_a_part_that_a_polygon_covers_twice_is_outside() -> None:
+    ring = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0), (0.0, 0.0)]
+    ring += [(0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.3)]
+    assert contains(ring, (0.1, 0.5))
+    assert not contains(ring, (0.5, 0.6))
+
+
+@given(
+    st.lists(st.tuples(UNIT, UNIT), min_size=3, max_size=8),
+    st.tuples(UNIT, UNIT),
+    st.integers(1, 4000),
+    st.integers(1, 4000),
+)
+def test_the_distance_to_a_polygon_is_in_pixels_and_never_more_than_to_a_corner(
+    polygon: list[tuple[float, float]], point: tuple[float, float], width: int, height: int
+) -> None:
+    found = distance_to_edge_px(polygon, point, (width, height))
+    corners = [math.hypot((x - point[0]) * width, (y - point[1]) * height) for x, y in polygon]
+    assert 0 <= found <= min(corners) * (1 + 1e-9)
+
+
+def test_the_distance_to_an_upright_edge_counts_columns_and_to_a_level_one_rows() -> None:
+    half = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]
+    assert distance_to_edge_px(half, (0.6, 0.5), (1000, 100)) == pytest.approx(100)
+    assert distance_to_edge_px(half, (0.25, 0.9), (1000, 100)) == pytest.approx(10)
+
+
+COORDINATE = st.floats(-2, 2)
+BOX = st.tuples(COORDINATE, COORDINATE, st.floats(0, 2), st.floats(0, 2))
+
+
+@given(BOX)
+def test_a_clipped_box_and_its_foot_are_in_the_frame(
+    box: tuple[float, float, float, float],
+) -> None:
+    clipped = clip_box(box)
+    x, y, width, height = clipped
+    assert min(clipped) >= 0
+    assert x + width <= 1 + 1e-12
+    assert y + height <= 1 + 1e-12
+    assert 0 <= min(foot_of(clipped)) <= max(foot_of(clipped)) <= 1
+    assert clip_box(clipped) == pytest.approx(clipped, abs=1e-12)
+
+
+SOLID = st.tuples(COORDINATE, COORDINATE, st.floats(0.01, 2), st.floats(0.01, 2))
+
+
+@given(SOLID, SOLID)
+def test_overlap_is_the_same_both_ways_and_1_for_the_same_box(
+    a: tuple[float, float, float, float], b: tuple[float, float, float, float]
+) -> None:
+    assert overlap(a, b) == pytest.approx(overlap(b, a))
+    assert 0 <= overlap(a, b) <= 1 + 1e-9
+    assert overlap(a, a) == pytest.approx(1)
+
+
+def test_boxes_without_an_area_overlap_by_0() -> None:
+    assert overlap((0.5, 0.5, 0.0, 0.0), (0.5, 0.5, 0.0, 0.0)) == 0
+    assert overlap((0.0, 0.0, 0.5, 0.5), (0.5, 0.5, 0.5, 0.5)) == 0
