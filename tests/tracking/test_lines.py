@@ -68,6 +68,12 @@ def test_going_round_the_end_and_back_through_the_line_counts_the_way_back_only(
     assert walk([*round_the_end, (0.5, 0.4)]) == ["backward"]
 
 
+def test_who_circles_round_the_end_of_a_line_counts_each_time_it_goes_through() -> None:
+    circle = [(0.5, 0.4), (0.5, 0.6), (0.9, 0.6), (0.9, 0.4)]
+    assert walk(circle * 3) == ["forward"] * 3
+    assert walk(circle[::-1] * 3) == ["backward"] * 3
+
+
 def test_through_the_line_and_round_its_end_before_it_has_settled_counts_nothing() -> None:
     # 0.505 is below the line, but not yet far enough.
     assert walk([(0.74, 0.4), (0.74, 0.505), (0.9, 0.505), (0.9, 0.4)]) == []
