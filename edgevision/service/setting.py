@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from pydantic import ValidationError
 
 from edgevision.cameraconfig import DetectionConfig
+from edgevision.configfault import dotted_path
 from edgevision.configtypes import Section
 from edgevision.errors import ConfigError
 
@@ -34,12 +35,12 @@ class Setting:
 
     @property
     def path(self) -> str:
-        """Return the setting as a path of keys in the configuration file."""
-        camera = f"cameras.{self.camera}." if self.camera is not None else ""
+        """Return the setting as a path of keys in the configuration file, on one line."""
+        camera = () if self.camera is None else ("cameras", self.camera)
         if self.key == "enabled":
-            return f"{camera}enabled"
-        score = "min_score" if self.label is None else f"label_min_score.{self.label}"
-        return f"{camera}detection.{score}"
+            return dotted_path((*camera, "enabled"))
+        score = ("min_score",) if self.label is None else ("label_min_score", self.label)
+        return dotted_path((*camera, "detection", *score))
 
     def value_in(self, config: Config) -> Value | None:
         """Return what is set; None: nothing is, or there is no such camera."""

@@ -212,6 +212,15 @@ def test_what_no_longer_fits_is_dropped_and_logged_and_the_rest_stays(
     assert [each["key"] for each in written(tmp_path)] == ["min_score"]
 
 
+def test_a_label_with_line_breaks_is_logged_on_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = {"key": "min_score", "label": "a\nb", "value": 0.5}
+    (tmp_path / FILE).write_text(json.dumps({"overrides": [entry]}), encoding="utf-8")
+    Overrides(tmp_path).apply(config(), LABELS)
+    assert "\n" not in caplog.messages[0]
+
+
 def test_a_combination_that_the_file_no_longer_allows_is_dropped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
