@@ -47,7 +47,10 @@ MinScore = Annotated[
     float | None,
     typer.Option(min=0.001, max=0.999, help="Lowest score, in place of all configured ones."),
 ]
+Recording = Annotated[Path, typer.Argument(help="A video file or a folder of images.")]
+CameraOption = Annotated[str, typer.Option(help="Camera whose settings apply.")]
 DEFAULT_CONFIG = Path("config.yaml")
+REPLAYED = "replay"
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer passes the value
@@ -92,9 +95,9 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 @app.command()
 def replay(
-    recording: Annotated[Path, typer.Argument(help="A video file or a folder of images.")],
+    recording: Recording,
     config: OptionalConfig = None,
-    camera: Annotated[str, typer.Option(help="Camera whose settings apply.")] = "replay",
+    camera: CameraOption = REPLAYED,
     model: ModelOption = None,
     min_score: MinScore = None,
     annotate: Annotated[
@@ -110,19 +113,32 @@ def replay(
     from edgevision.cli.offline import ReplayOptions, replay
 
     settings = _settings(config, model, min_score)
-    own = settings.cameras.get(camera)
-    if own is None and camera != "replay":
-        known = ", ".join(settings.cameras) if config else "none without --config"
-        msg = f"--camera: expected a camera of the configuration ({known}), got {camera!r}"
-        raise UsageError(msg)
+    source = _recording(settings, recording, camera, configured=config is not None)
     if start.year > 9000:
         msg = f"--start: expected a time before the year 9000, got {start}"
         raise UsageError(msg)
-    source = CameraConfig.model_validate({"source": str(recording.absolute())})
-    if own is not None:
-        source = own.model_copy(update={"source": source.source})
     options = ReplayOptions(camera, start.replace(tzinfo=UTC), annotate, mqtt)
     replay(settings, source, options)
+
+
+@app.command()
+def evaluate(
+    recording: Recording,
+    truth: Annotated[Path, typer.Option(help="Ground truth in MOTChallenge's format (gt.txt).")],
+    label: Annotated[str, typer.Option(help="Whose objects the ground truth has.")] = "Person",
+    config: OptionalConfig = None,
+    camera: CameraOption = REPLAYED,
+    model: ModelOption = None,
+    min_score: MinScore = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge detections and tracks of a recording against ground truth (extra `evaluate`)."""
+    from edgevision.cli.evaluate import EvaluateOptions, evaluate
+
+    settings = _settings(config, model, min_score)
+    source = _recording(settings, recording, camera, configured=config is not None)
+    evaluate(settings, source, EvaluateOptions(camera, truth, label, as_json))
 
 
 @app.command()
@@ -222,6 +238,17 @@ def schema(
     from edgevision.cli.check import schema_document
 
     typer.echo(json.dumps(schema_document(what), indent=2))
+
+
+def _recording(settings: Config, recording: Path, camera: str, *, configured: bool) -> CameraConfig:
+    """Return a recording as a camera with the settings of the one that is named."""
+    own = settings.cameras.get(camera)
+    if own is None and camera != REPLAYED:
+        known = ", ".join(settings.cameras) if configured else "none without --config"
+        msg = f"--camera: expected a camera of the configuration ({known}), got {camera!r}"
+        raise UsageError(msg)
+    source = CameraConfig.model_validate({"source": str(recording.absolute())})
+    return source if own is None else own.model_copy(update={"source": source.source})
 
 
 def _settings(path: Path | None, model: Path | None, min_score: float | None) -> Config:

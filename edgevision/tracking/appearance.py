@@ -49,9 +49,10 @@ def describe(image: U8, boxes: F32) -> F32:
     rows = np.clip(ys, 0, height - 1).astype(np.intp)
     columns = np.clip(xs, 0, width - 1).astype(np.intp)
     pixels = image[rows[:, :, None], columns[:, None, :]]
-    stripes = pixels.reshape(len(boxes), STRIPES, ROWS_A_STRIPE * COLUMNS, -1)
+    channels = image.shape[2] if image.ndim == 3 else 1
+    stripes = pixels.reshape(len(boxes), STRIPES, ROWS_A_STRIPE * COLUMNS, channels)
     means = stripes.mean(axis=2, dtype=np.float32)
-    if means.shape[-1] == 1:
+    if channels == 1:
         grey: F32 = means * np.array([1, 0, 0], np.float32)
         return grey
     colours: F32 = means[..., :3] @ _TO_YCC

@@ -7,13 +7,13 @@ import math
 from edgevision.tracking.overlap import Place
 
 # Noises are relative to the object's height, so near and far objects are treated alike. A
-# detector's centre wanders by about a tenth of the object; a person walks about 0.8 of their own
+# detector's centre wanders by some hundredths of the object; a person walks about 0.8 of their own
 # height in a second and may stop or turn within one.
 ACCELERATION = 0.5
-CENTRE_NOISE = 0.08
+CENTRE_NOISE = 0.06
 FIRST_SPEED = 1.0
 # The size is smoothed with this time constant and not predicted.
-SIZE_S = 0.3
+SIZE_S = 0.5
 # An object out of sight goes on at its last speed for this long: then it may be anywhere near.
 MAX_PREDICTION_S = 3.0
 # The smallest side that is computed with, a fraction of the frame's height.

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.nets.average_precision import AveragePrecision, area_under_curve, iou_matrix
+from edgevision.detection.average_precision import AveragePrecision, area_under_curve, iou_matrix
 
 ONE = np.array([[0, 0, 10, 10]], np.float32)
 FAR = np.array([[50, 50, 60, 60]], np.float32)
@@ -38,6 +38,14 @@ def test_detections_of_all_images_are_ranked_together() -> None:
     ap.add(FAR, np.array([0.9], np.float32), ONE)
     ap.add(ONE, np.array([0.5], np.float32), ONE)
     assert ap.value() == pytest.approx(0.5 * 0.5)
+
+
+def test_precision_counts_the_detections_and_recall_the_objects() -> None:
+    ap = AveragePrecision(min_iou=0.5)
+    assert (ap.precision, ap.recall) == (0.0, 0.0)
+    ap.add(np.concatenate([ONE, ONE]), np.array([0.9, 0.8], np.float32), np.concatenate([ONE, FAR]))
+    ap.add(boxes(), np.empty(0, np.float32), np.concatenate([ONE, FAR]))
+    assert (ap.precision, ap.recall, ap.objects) == (0.5, 0.25, 4)
 
 
 def test_finding_everything_is_1_and_nothing_is_0() -> None:

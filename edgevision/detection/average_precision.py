@@ -50,6 +50,21 @@ class AveragePrecision:
             self._scores.append(float(scores[index]))
             self._is_true.append(is_true)
 
+    @property
+    def objects(self) -> int:
+        """Return how many objects there are in all images."""
+        return self._objects
+
+    @property
+    def precision(self) -> float:
+        """Return the share of the detections that are true; 0 where there are none."""
+        return sum(self._is_true) / max(1, len(self._is_true))
+
+    @property
+    def recall(self) -> float:
+        """Return the share of the objects that were found; 0 where there are none."""
+        return sum(self._is_true) / max(1, self._objects)
+
     def value(self) -> float:
         """Return the area under the precision-recall curve, precision made monotone.
 
