@@ -45,7 +45,7 @@ class FilterConfig(Section):
     """Which objects count. What is not given is not asked."""
 
     min_score: Score | None = None
-    """Lowest score."""
+    """Score that an object must have reached, its highest so far."""
     min_area: Fraction | None = None
     """Smallest share of the frame, 0..1."""
     max_area: Fraction | None = None

@@ -44,7 +44,7 @@ class Stays:
     It is inside from the first frame in which its foot is in the polygon or on its edge, until
     its foot is further from it than 0.1 of the height of its box: jitter on the edge changes
     nothing. It has entered once it has been inside for `min_dwell_s` and, in one frame since,
-    has passed the zone's filter; that it passes it later is not asked. Only frames in which it
+    has passed the zone's filter; whether it passes it later is not asked. Only frames in which it
     is seen count: what is predicted moves nobody.
     """
 
@@ -87,9 +87,9 @@ class Stays:
             if not self._has_entered(name) and self._may_enter(name, zone, sighting)
         ]
         loiters = [
-            self._loiter(name, sighting.when.now_ns)
+            change
             for name, zone in self._zones.items()
-            if self._begins_to_loiter(name, zone, sighting.when.now_ns)
+            if (change := self._loiter(name, zone, sighting.when.now_ns)) is not None
         ]
         return (*left, *entered, *loiters)
 
@@ -136,14 +136,12 @@ class Stays:
     def _present(self) -> tuple[str, ...]:
         return tuple(name for name in self._zones if name in self._stays)
 
-    def _begins_to_loiter(self, name: str, zone: ZoneConfig, now_ns: int) -> bool:
+    def _loiter(self, name: str, zone: ZoneConfig, now_ns: int) -> ZoneChange | None:
         stay = self._stays.get(name)
         if stay is None or stay.entered_ns is None or stay.loiters or zone.loiter_after_s is None:
-            return False
-        return now_ns - stay.entered_ns >= zone.loiter_after_s * NS_PER_S
-
-    def _loiter(self, name: str, now_ns: int) -> ZoneChange:
-        stay = self._stays[name]
+            return None
+        dwell_s = (now_ns - stay.entered_ns) / NS_PER_S
+        if dwell_s < zone.loiter_after_s:
+            return None
         stay.loiters = True
-        entered_ns = now_ns if stay.entered_ns is None else stay.entered_ns
-        return ZoneChange("loitering", name, (now_ns - entered_ns) / NS_PER_S)
+        return ZoneChange("loitering", name, dwell_s)

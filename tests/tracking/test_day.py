@@ -21,6 +21,7 @@ HOUR_S = 3600
 PORCH = camera(
     zones={"drive": DRIVE | {"loiter_after_s": 20.0}, "yard": YARD | {"min_dwell_s": 3.0}},
     lines={"gate": GATE},
+    masks={"corner": {"polygon": [[0.0, 0.0], [0.2, 0.0], [0.2, 0.6], [0.0, 0.6]]}},
 )
 
 

@@ -78,6 +78,8 @@ def test_through_the_line_and_round_its_end_before_it_has_settled_counts_nothing
     # 0.505 is below the line, but not yet far enough.
     assert walk([(0.74, 0.4), (0.74, 0.505), (0.9, 0.505), (0.9, 0.4)]) == []
     assert walk([(0.9, 0.4), (0.9, 0.505), (0.74, 0.505), (0.74, 0.495), (0.74, 0.6)]) == []
+    round_twice = [(0.9, 0.4), (0.9, 0.505), (0.74, 0.505), (0.74, 0.495), (0.9, 0.495)]
+    assert walk([*round_twice, (0.9, 0.6)]) == []
 
 
 @pytest.mark.parametrize("x", [0.25, 0.75])

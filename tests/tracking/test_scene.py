@@ -136,6 +136,14 @@ def test_one_that_reappears_beyond_the_line_has_crossed_it_and_not_while_it_was_
     assert world.moments("enter yard 1") == [7.1]
 
 
+def test_a_jump_over_the_line_right_after_the_first_frame_counts() -> None:
+    scene = make_scene(porch())
+    scene.step([track()], now_ns=0, at=MOMENT, frame_size_px=SIZE_PX)
+    jumped = track(now_s=1.0, foot=RIGHT)
+    told = scene.step([jumped], now_ns=NS_PER_S, at=MOMENT, frame_size_px=SIZE_PX)
+    assert "line gate street>garden 1" in [summary(event) for event in told]
+
+
 def test_a_prediction_crosses_no_line_and_changes_no_zone() -> None:
     actor = replace(CROSSER, hidden=[(5.5, 20)])
     world = World(make_scene(porch()), actor).play(until_s=20)
@@ -254,6 +262,15 @@ def test_a_better_view_is_told_but_not_within_5_seconds_of_the_last_event() -> N
         told += [(now_s, each.reason) for each in events if isinstance(each, ObjectEvent)]
     # 0.95 is less than 1.1 times 0.9.
     assert told == [(0, "appeared"), (5, "better_view"), (10, "better_view")]
+
+
+def test_no_better_view_is_told_while_nothing_is_seen() -> None:
+    scene = make_scene()
+    scene.step([track()], now_ns=0, at=MOMENT, frame_size_px=SIZE_PX)
+    better = replace(track(now_s=1.0), score=0.99)
+    scene.step([better], now_ns=NS_PER_S, at=MOMENT, frame_size_px=SIZE_PX)
+    lost = replace(better, seen=False)
+    assert scene.step([lost], now_ns=6 * NS_PER_S, at=MOMENT, frame_size_px=SIZE_PX) == ()
 
 
 def test_a_view_that_the_frame_cuts_off_is_worth_half() -> None:

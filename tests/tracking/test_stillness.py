@@ -50,13 +50,13 @@ def test_an_object_that_goes_on_is_awake_within_a_second() -> None:
     assert one.motionless_frames < 10
 
 
-def test_one_wrong_box_does_not_wake_an_object_at_rest() -> None:
+def test_single_wrong_boxes_do_not_wake_an_object_at_rest() -> None:
     one = Stillness(10.0)
     for frame in range(200):
         _see(one, FEET, frame / 10)
-    _see(one, (0.7, 0.8), 20.0)
-    _see(one, FEET, 20.1)
-    _see(one, FEET, 21.0)
+    for now_s in range(20, 30):
+        _see(one, (0.7, 0.8), now_s)
+        _see(one, FEET, now_s + 0.1)
     assert one.stationary
     assert one.position_changes == 0
 
@@ -85,8 +85,9 @@ def test_a_path_keeps_its_first_and_last_point_exactly_and_at_most_64() -> None:
         assert len(points) <= MAX_POINTS
         assert (points[0].x_frac, points[0].y_frac) == (0.0, 0.0)
         assert (points[-1].x_frac, points[-1].y_frac) == last
+        moments = [point.at for point in points]
+        assert moments == sorted(set(moments))
     assert len(points) > MAX_POINTS / 2
-    assert [point.at for point in points] == sorted(point.at for point in points)
 
 
 def test_a_path_has_a_point_for_each_50th_of_the_diagonal() -> None:
@@ -96,6 +97,14 @@ def test_a_path_has_a_point_for_each_50th_of_the_diagonal() -> None:
         path.see(sighting((0.1 + 0.0126 * frame, 0.5), frame, size=(0.0, 0.0)))
     found = [round(point.x_frac, 4) for point in path.points]
     assert found == [0.1, 0.1252, 0.1504, 0.1756, 0.2008, 0.226]
+
+
+def test_a_step_down_the_picture_is_measured_in_rows() -> None:
+    path = FootPath()
+    for frame in range(4):
+        path.see(sighting((0.5, 0.1 + 0.03 * frame), frame, size=(0.0, 0.0)))
+    # 0.03 of 480 rows are 14.4 pixels of the 16 that it takes.
+    assert [round(point.y_frac, 2) for point in path.points] == [0.1, 0.16, 0.19]
 
 
 def test_the_path_of_an_object_at_rest_is_one_point_and_where_it_is_now() -> None:
