@@ -6,6 +6,13 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from edgevision.messaging.objectpayloads import (
+    LineCountMessage,
+    LineEventMessage,
+    LoiteringEventMessage,
+    ObjectEventMessage,
+    ZoneEventMessage,
+)
 from edgevision.messaging.payload import SCHEMA_VERSION, PayloadMessage
 from edgevision.messaging.payloads import (
     BoardMetricsMessage,
@@ -20,6 +27,11 @@ MESSAGES: tuple[type[PayloadMessage], ...] = (
     StatusMessage,
     CameraStatusMessage,
     CameraEventMessage,
+    ObjectEventMessage,
+    ZoneEventMessage,
+    LoiteringEventMessage,
+    LineEventMessage,
+    LineCountMessage,
     DetectionsMessage,
     CameraMetricsMessage,
     BoardMetricsMessage,
@@ -35,13 +47,48 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
 
 
-_CHANNELS: dict[str, tuple[str, type[PayloadMessage]]] = {
+# An address and the messages that may arrive there.
+_CHANNELS: dict[str, tuple[str, *tuple[type[PayloadMessage], ...]]] = {
     "status": ("{prefix}/status", StatusMessage),
     "metrics": ("{prefix}/metrics", BoardMetricsMessage),
     "cameraStatus": ("{prefix}/{camera}/status", CameraStatusMessage),
-    "cameraEvents": ("{prefix}/{camera}/events", CameraEventMessage),
+    "cameraEvents": (
+        "{prefix}/{camera}/events",
+        CameraEventMessage,
+        ObjectEventMessage,
+        ZoneEventMessage,
+        LoiteringEventMessage,
+        LineEventMessage,
+    ),
+    "lineCount": ("{prefix}/{camera}/lines/{line}/count", LineCountMessage),
     "cameraMetrics": ("{prefix}/{camera}/metrics", CameraMetricsMessage),
     "detections": ("{prefix}/{camera}/detections", DetectionsMessage),
+}
+# What is no JSON object.
+_PLAIN: dict[str, dict[str, Any]] = {
+    "Count": {
+        "summary": "How many objects of a label are there now; retained.",
+        "contentType": "text/plain",
+        "payload": {"type": "integer", "minimum": 0},
+    },
+    "Snapshot": {
+        "summary": "A picture as JPEG; retained.",
+        "contentType": "image/jpeg",
+        "payload": {"type": "string", "format": "binary"},
+    },
+}
+_PLAIN_CHANNELS: dict[str, tuple[str, str]] = {
+    "labelCount": ("{prefix}/{camera}/{label}/count", "Count"),
+    "zoneCount": ("{prefix}/{camera}/zones/{zone}/{label}/count", "Count"),
+    "labelSnapshot": ("{prefix}/{camera}/{label}/snapshot", "Snapshot"),
+    "cameraSnapshot": ("{prefix}/{camera}/snapshot", "Snapshot"),
+}
+_PARAMETERS = {
+    "prefix": "edgevision/<device>, unless mqtt.prefix says otherwise",
+    "camera": "name of a camera in the configuration",
+    "zone": "name of a zone of this camera",
+    "line": "name of a line of this camera",
+    "label": "a label of the model; / + # and control characters as _",
 }
 
 
@@ -51,10 +98,10 @@ def asyncapi() -> dict[str, Any]:
         [(message, "serialization") for message in MESSAGES],
         ref_template="#/components/schemas/{model}",
     )
-    descriptions = {
-        "prefix": "edgevision/<device>, unless mqtt.prefix says otherwise",
-        "camera": "name of a camera in the configuration",
-    }
+    channels = {
+        name: (address, [message.__name__ for message in messages])
+        for name, (address, *messages) in _CHANNELS.items()
+    } | {name: (address, [message]) for name, (address, message) in _PLAIN_CHANNELS.items()}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "edgevision", "version": f"{SCHEMA_VERSION}.0.0"},
@@ -64,25 +111,28 @@ def asyncapi() -> dict[str, Any]:
                 "address": address,
                 "parameters": {
                     level: {"description": text}
-                    for level, text in descriptions.items()
+                    for level, text in _PARAMETERS.items()
                     if f"{{{level}}}" in address
                 },
-                "messages": {name: {"$ref": f"#/components/messages/{message.__name__}"}},
+                "messages": {
+                    message: {"$ref": f"#/components/messages/{message}"} for message in messages
+                },
             }
-            for name, (address, message) in _CHANNELS.items()
+            for name, (address, messages) in channels.items()
         },
         "operations": {
             f"send{name[0].upper()}{name[1:]}": {
                 "action": "send",
                 "channel": {"$ref": f"#/channels/{name}"},
             }
-            for name in _CHANNELS
+            for name in channels
         },
         "components": {
             "messages": {
                 message.__name__: {"payload": {"$ref": f"#/components/schemas/{message.__name__}"}}
                 for message in MESSAGES
-            },
+            }
+            | _PLAIN,
             "schemas": document["$defs"],
         },
     }
