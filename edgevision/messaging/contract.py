@@ -8,6 +8,13 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from edgevision.messaging.control import VERBS
 from edgevision.messaging.controlpayloads import ResponseMessage
+from edgevision.messaging.objectpayloads import (
+    LineCountMessage,
+    LineEventMessage,
+    LoiteringEventMessage,
+    ObjectEventMessage,
+    ZoneEventMessage,
+)
 from edgevision.messaging.payload import SCHEMA_VERSION, PayloadMessage
 from edgevision.messaging.payloads import (
     BoardMetricsMessage,
@@ -25,6 +32,11 @@ MESSAGES: tuple[type[PayloadMessage], ...] = (
     StatusMessage,
     CameraStatusMessage,
     CameraEventMessage,
+    ObjectEventMessage,
+    ZoneEventMessage,
+    LoiteringEventMessage,
+    LineEventMessage,
+    LineCountMessage,
     DetectionsMessage,
     CameraMetricsMessage,
     BoardMetricsMessage,
@@ -47,11 +59,20 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
 
 
-_CHANNELS: dict[str, tuple[str, type[BaseModel]]] = {
+# An address and the messages that may arrive there.
+_CHANNELS: dict[str, tuple[str, *tuple[type[BaseModel], ...]]] = {
     "status": ("{prefix}/status", StatusMessage),
     "metrics": ("{prefix}/metrics", BoardMetricsMessage),
     "cameraStatus": ("{prefix}/{camera}/status", CameraStatusMessage),
-    "cameraEvents": ("{prefix}/{camera}/events", CameraEventMessage),
+    "cameraEvents": (
+        "{prefix}/{camera}/events",
+        CameraEventMessage,
+        ObjectEventMessage,
+        ZoneEventMessage,
+        LoiteringEventMessage,
+        LineEventMessage,
+    ),
+    "lineCount": ("{prefix}/{camera}/lines/{line}/count", LineCountMessage),
     "cameraMetrics": ("{prefix}/{camera}/metrics", CameraMetricsMessage),
     "detections": ("{prefix}/{camera}/detections", DetectionsMessage),
     "response": ("{prefix}/response/{verb}", ResponseMessage),
@@ -59,16 +80,43 @@ _CHANNELS: dict[str, tuple[str, type[BaseModel]]] = {
 _REQUESTS: dict[str, tuple[str, type[BaseModel]]] = {
     f"{verb}Request": (f"{{prefix}}/request/{verb}", model) for verb, model in VERBS.items()
 }
+# What is no JSON object.
+_PLAIN: dict[str, dict[str, Any]] = {
+    "Count": {
+        "summary": "How many objects of a label are there now; retained.",
+        "contentType": "text/plain",
+        "payload": {"type": "integer", "minimum": 0},
+    },
+    "Snapshot": {
+        "summary": "A picture as JPEG; retained.",
+        "contentType": "image/jpeg",
+        "payload": {"type": "string", "format": "binary"},
+    },
+}
+_PLAIN_CHANNELS: dict[str, tuple[str, str]] = {
+    "labelCount": ("{prefix}/{camera}/{label}/count", "Count"),
+    "zoneCount": ("{prefix}/{camera}/zones/{zone}/{label}/count", "Count"),
+    "labelSnapshot": ("{prefix}/{camera}/{label}/snapshot", "Snapshot"),
+    "cameraSnapshot": ("{prefix}/{camera}/snapshot", "Snapshot"),
+}
+_PARAMETERS = {
+    "prefix": "edgevision/<device>, unless mqtt.prefix says otherwise",
+    "camera": "name of a camera in the configuration",
+    "zone": "name of a zone of this camera",
+    "line": "name of a line of this camera",
+    "verb": "the request's; unknown, where it can be none",
+    "label": "a label of the model; / + # and control characters as _",
+}
 
 
 def asyncapi() -> dict[str, Any]:
     """Return the contract as an AsyncAPI 3.0 document: channels, operations, payloads."""
     _, document = models_json_schema(_MODELS, ref_template="#/components/schemas/{model}")
-    descriptions = {
-        "prefix": "edgevision/<device>, unless mqtt.prefix says otherwise",
-        "camera": "name of a camera in the configuration",
-        "verb": "the request's; unknown, where it can be none",
-    }
+    sent = {
+        name: (address, [message.__name__ for message in messages])
+        for name, (address, *messages) in _CHANNELS.items()
+    } | {name: (address, [message]) for name, (address, message) in _PLAIN_CHANNELS.items()}
+    received = {name: (address, [model.__name__]) for name, (address, model) in _REQUESTS.items()}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "edgevision", "version": f"{SCHEMA_VERSION}.0.0"},
@@ -78,26 +126,29 @@ def asyncapi() -> dict[str, Any]:
                 "address": address,
                 "parameters": {
                     level: {"description": text}
-                    for level, text in descriptions.items()
+                    for level, text in _PARAMETERS.items()
                     if f"{{{level}}}" in address
                 },
-                "messages": {name: {"$ref": f"#/components/messages/{message.__name__}"}},
+                "messages": {
+                    message: {"$ref": f"#/components/messages/{message}"} for message in messages
+                },
             }
-            for name, (address, message) in (_CHANNELS | _REQUESTS).items()
+            for name, (address, messages) in (sent | received).items()
         },
         "operations": {
             f"{action}{name[0].upper()}{name[1:]}": {
                 "action": action,
                 "channel": {"$ref": f"#/channels/{name}"},
             }
-            for action, channels in (("send", _CHANNELS), ("receive", _REQUESTS))
+            for action, channels in (("send", sent), ("receive", received))
             for name in channels
         },
         "components": {
             "messages": {
                 message.__name__: {"payload": {"$ref": f"#/components/schemas/{message.__name__}"}}
                 for message, _ in _MODELS
-            },
+            }
+            | _PLAIN,
             "schemas": document["$defs"],
         },
     }

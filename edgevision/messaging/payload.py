@@ -30,6 +30,7 @@ Fraction = Annotated[
     float, Field(ge=0, le=1), PlainSerializer(lambda value: round(value, 5), return_type=float)
 ]
 Count = Annotated[int, Field(ge=0)]
+EventId = Annotated[str, Field(pattern=r"^[0-9a-f]+-[0-9a-f]+$")]
 CameraStatus = Literal["online", "offline", "stalled", "frozen", "black", "disabled"]
 Delayed = Annotated[
     Literal[True] | None,
@@ -52,4 +53,4 @@ class PayloadMessage(Record):
 
     def encode(self) -> bytes:
         """Return the message as JSON."""
-        return self.model_dump_json(exclude_none=True).encode()
+        return self.model_dump_json(exclude_none=True, by_alias=True).encode()

@@ -15,6 +15,7 @@ from edgevision.messaging.payload import (
     CameraStatus,
     Count,
     Delayed,
+    EventId,
     Fraction,
     Hertz,
     Milliseconds,
@@ -68,10 +69,10 @@ class CameraEventMessage(PayloadMessage):
     """
 
     camera: str
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]+-[0-9a-f]+$")]
+    id: EventId
     """Unique, so that an event that comes again can be told; ascending while the clock is right."""
     type: Literal["status"] = "status"
-    """What kind of event; there will be others, with other keys."""
+    """What kind of event; there are others, with other keys."""
     occurred_at: Timestamp
     """When it happened, however late it is sent."""
     status: CameraStatus
@@ -106,6 +107,8 @@ class DetectionRecord(Record):
     score: Fraction
     box: tuple[Fraction, Fraction, Fraction, Fraction]
     """x, y of the left upper corner, width, height, as fractions of the frame."""
+    track_id: str | None = None
+    """The object's id in the events, once it has been told there."""
 
 
 class DetectionsMessage(PayloadMessage):

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# What a label may hold and a topic level must not (MQTT 5, 4.7.1, 4.7.3): separators, wildcards,
+# zero and, since receivers may refuse them (1.5.4), the other control characters.
+_NOT_IN_LEVEL = re.compile(r"[/+#\x00-\x1f\x7f-\x9f]")
+
+
+def level(label: str) -> str:
+    """Return a label as one level of a topic: as it is, but for characters that cannot be there."""
+    return _NOT_IN_LEVEL.sub("_", label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +60,21 @@ class Topics:
     def detections(self, camera: str) -> str:
         """Return the topic of one camera's detections."""
         return f"{self.prefix}/{camera}/detections"
+
+    def count(self, camera: str, zone: str | None, label: str) -> str:
+        """Return the topic of how many objects of a label are in a zone; None: in the picture."""
+        place = camera if zone is None else f"{camera}/zones/{zone}"
+        return f"{self.prefix}/{place}/{level(label)}/count"
+
+    def line_count(self, camera: str, line: str) -> str:
+        """Return the topic of how often a line has been crossed."""
+        return f"{self.prefix}/{camera}/lines/{line}/count"
+
+    def snapshot(self, camera: str, label: str | None) -> str:
+        """Return the topic of the best view of a label's last object; None: of the picture."""
+        place = camera if label is None else f"{camera}/{level(label)}"
+        return f"{self.prefix}/{place}/snapshot"
+
+    def request(self, verb: str) -> str:
+        """Return the topic of requests of one verb."""
+        return f"{self.prefix}/request/{verb}"

@@ -14,7 +14,7 @@ from edgevision.errors import SourceError
 from edgevision.inference.backend import open_backend
 from edgevision.records import Frame
 from edgevision.service.pipeline import Pipeline
-from edgevision.service.writer import MessageWriter
+from edgevision.service.writer import EventIds, MessageWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,8 +64,13 @@ class Replay:
             clock=self._clock,
             publish=lambda _result: None,
         )
+        self.event_ids = EventIds(start, salt="00000000")
         self.writer = MessageWriter(
-            config, model_name=model.card.name, backend_name=backend.name, started_at=start
+            config,
+            model_name=model.card.name,
+            backend_name=backend.name,
+            started_at=start,
+            event_ids=self.event_ids,
         )
 
     def step(self, image: U8, sequence: int = 0) -> ReplayedFrame:

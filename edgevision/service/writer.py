@@ -32,12 +32,17 @@ if TYPE_CHECKING:
 class EventIds:
     """The ids of the events of one run: unique across runs, numbered without gaps within one."""
 
-    def __init__(self, started_at: datetime) -> None:
+    def __init__(self, started_at: datetime, *, salt: str | None = None) -> None:
         """Begin with 1.
 
-        The random part tells runs apart on a board that always wakes at the same time of day.
+        Args:
+            started_at: what the ids begin with.
+            salt: lower-case hexadecimal digits that tell runs apart on a board that always wakes
+                at the same time of day; default: random ones. A replay gives its own, so that it
+                tells the same each time.
         """
-        self._run = f"{round(started_at.timestamp() * 1000):011x}{secrets.token_hex(4)}"
+        moment = max(0, round(started_at.timestamp() * 1000))
+        self._run = f"{moment:011x}{secrets.token_hex(4) if salt is None else salt}"
         self._numbers = itertools.count(1)
 
     def next(self) -> str:
@@ -120,7 +125,12 @@ class MessageWriter:
             backend=self._backend,
             latency_ms=LatencyRecord(**asdict(result.latency_ms)),
             detections=tuple(
-                DetectionRecord(label=found.label, score=found.score, box=found.box_frac)
+                DetectionRecord(
+                    label=found.label,
+                    score=found.score,
+                    box=found.box_frac,
+                    track_id=found.track_id,
+                )
                 for found in result.objects
             ),
         )

@@ -15,6 +15,7 @@ from edgevision.messaging.payloads import (
     DetectionsMessage,
     LatencyRecord,
 )
+from edgevision.messaging.topics import Topics
 
 DOCS = Path(__file__).parents[2] / "docs"
 MOMENT = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
@@ -60,6 +61,13 @@ def test_scores_and_boxes_are_rounded_to_5_decimals() -> None:
     assert json.loads(_detections().encode())["detections"][0]["score"] == 0.12346
 
 
+def test_a_detection_names_the_object_it_belongs_to_once_that_is_known() -> None:
+    detection = DetectionRecord(label="Cat", score=0.5, box=(0, 0, 1, 1), track_id="a-1")
+    (found,) = json.loads(_detections(detections=(detection,)).encode())["detections"]
+    assert found["track_id"] == "a-1"
+    assert "track_id" not in json.loads(_detections().encode())["detections"][0]
+
+
 def test_a_box_outside_the_frame_is_refused() -> None:
     with pytest.raises(ValidationError, match="less than or equal to 1"):
         DetectionRecord(label="Cat", score=0.5, box=(0.0, 0.0, 1.5, 1.0))
@@ -83,6 +91,27 @@ def test_the_asyncapi_document_refers_only_to_what_it_holds() -> None:
         for part in pointer.removeprefix("#/").split("/"):
             node = node[part]
         assert node
+
+
+def test_the_asyncapi_document_has_the_topics_of_objects_with_a_text_for_each_parameter() -> None:
+    channels = asyncapi()["channels"].values()
+    topics = Topics("{prefix}")
+    addresses = {
+        topics.events("{camera}"): {"prefix", "camera"},
+        topics.count("{camera}", None, "{label}"): {"prefix", "camera", "label"},
+        topics.count("{camera}", "{zone}", "{label}"): {"prefix", "camera", "zone", "label"},
+        topics.line_count("{camera}", "{line}"): {"prefix", "camera", "line"},
+        topics.snapshot("{camera}", "{label}"): {"prefix", "camera", "label"},
+        topics.snapshot("{camera}", None): {"prefix", "camera"},
+    }
+    found = {each["address"]: each["parameters"].keys() for each in channels}
+    assert {address: found.get(address) for address in addresses} == addresses
+
+
+def test_the_asyncapi_document_says_that_counts_are_text_and_snapshots_jpeg() -> None:
+    messages = asyncapi()["components"]["messages"]
+    assert messages["Count"]["contentType"] == "text/plain"
+    assert messages["Snapshot"]["contentType"] == "image/jpeg"
 
 
 @pytest.mark.parametrize(

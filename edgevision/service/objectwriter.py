@@ -1,0 +1,162 @@
+"""From what is known of objects, zones and lines to the messages of the contract."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from edgevision.messaging.message import Message
+from edgevision.messaging.objectpayloads import (
+    LineCountMessage,
+    LineEventMessage,
+    LoiteringEventMessage,
+    ObjectEventMessage,
+    ObjectRecord,
+    ZoneEventMessage,
+)
+from edgevision.messaging.topics import Topics
+from edgevision.tracks import LineEvent, ObjectEvent, ZoneEvent
+
+if TYPE_CHECKING:
+    from edgevision.config import Config
+    from edgevision.messaging.objectpayloads import EventMessage
+    from edgevision.service.writer import EventIds
+    from edgevision.tracks import Event, LineCount, ObjectState, Occupancy
+
+
+class ObjectWriter:
+    """Writes what is told of objects under one configuration."""
+
+    def __init__(self, config: Config, event_ids: EventIds) -> None:
+        """Keep what every message repeats; `event_ids` go on from one writer to the next."""
+        self.topics = Topics(config.prefix)
+        self.device = config.device
+        self._event_ids = event_ids
+
+    def event(self, event: Event) -> Message:
+        """Return an event, each time with another id."""
+        message = self._message(event, self._event_ids.next())
+        return Message(self.topics.events(message.camera), message.encode(), qos=1)
+
+    def closing(self, state: ObjectState) -> Message:
+        """Return the `end` that is told at the next start if the service cannot tell it itself.
+
+        Its id is the object's own with a digit more, so it is unique, and the same however often
+        this is written. It ended when it was last seen.
+        """
+        ended_at = state.started_at + timedelta(seconds=state.duration_s)
+        event = ObjectEvent(
+            "end", "interrupted", state, replace(state, ended_at=ended_at), occurred_at=ended_at
+        )
+        message = self._message(event, f"{state.id}e")
+        return Message(self.topics.events(message.camera), message.encode(), qos=1)
+
+    def count(self, occupancy: Occupancy) -> Message:
+        """Return how many objects of a label are there now: a number as text."""
+        topic = self.topics.count(occupancy.camera, occupancy.zone, occupancy.label)
+        return Message(topic, b"%d" % occupancy.count, qos=1, retain=True)
+
+    def line_count(self, count: LineCount) -> Message:
+        """Return how often a line has been crossed."""
+        message = LineCountMessage(
+            device=self.device,
+            camera=count.camera,
+            line=count.line,
+            from_side=count.from_side,
+            to_side=count.to_side,
+            forward=count.forward,
+            backward=count.backward,
+            total=count.forward + count.backward,
+            since=count.since,
+        )
+        topic = self.topics.line_count(count.camera, count.line)
+        return Message(topic, message.encode(), qos=1, retain=True)
+
+    def snapshot(self, camera: str, label: str | None, jpeg: bytes) -> Message:
+        """Return the best view of a label's object; label None: the picture as it is now."""
+        return Message(self.topics.snapshot(camera, label), jpeg, retain=True)
+
+    def _message(self, event: Event, event_id: str) -> EventMessage:
+        match event:
+            case ObjectEvent():
+                return self._object_event(event, event_id)
+            case ZoneEvent():
+                return self._zone_event(event, event_id)
+            case LineEvent():
+                return LineEventMessage(
+                    device=self.device,
+                    camera=event.object.camera,
+                    id=event_id,
+                    occurred_at=event.occurred_at,
+                    line=event.line,
+                    from_side=event.from_side,
+                    to_side=event.to_side,
+                    object=_record(event.object),
+                )
+
+    def _object_event(self, event: ObjectEvent, event_id: str) -> ObjectEventMessage:
+        return ObjectEventMessage(
+            device=self.device,
+            camera=event.after.camera,
+            id=event_id,
+            occurred_at=event.occurred_at,
+            type=event.kind,
+            reason=event.reason,
+            before=None if event.before is None else _record(event.before),
+            after=_record(event.after),
+        )
+
+    def _zone_event(
+        self, event: ZoneEvent, event_id: str
+    ) -> ZoneEventMessage | LoiteringEventMessage:
+        if event.kind == "loitering":
+            return LoiteringEventMessage(
+                device=self.device,
+                camera=event.object.camera,
+                id=event_id,
+                occurred_at=event.occurred_at,
+                zone=event.zone,
+                dwell_s=event.dwell_s,
+                object=_record(event.object),
+            )
+        return ZoneEventMessage(
+            device=self.device,
+            camera=event.object.camera,
+            id=event_id,
+            occurred_at=event.occurred_at,
+            zone=event.zone,
+            action=event.kind,
+            dwell_s=event.dwell_s,
+            object=_record(event.object),
+        )
+
+
+def _record(state: ObjectState) -> ObjectRecord:
+    x, y, width, height = map(_within, state.box_frac)
+    return ObjectRecord(
+        id=state.id,
+        label=state.label,
+        score=_within(state.score),
+        top_score=_within(state.top_score),
+        box=(x, y, width, height),
+        frame_size=state.frame_size_px,
+        area=_within(state.area_frac),
+        ratio=max(0.0, state.ratio),
+        start_time=state.started_at,
+        end_time=state.ended_at,
+        duration_s=max(0.0, state.duration_s),
+        current_zones=state.current_zones,
+        entered_zones=state.entered_zones,
+        loitering_zones=state.loitering_zones,
+        stationary=state.stationary,
+        position_changes=state.position_changes,
+        path=tuple(
+            (_within(point.x_frac), _within(point.y_frac), point.at) for point in state.path
+        ),
+    )
+
+
+def _within(fraction: float) -> float:
+    """Return a fraction as the contract has it: rounding may have carried it past 0 or 1."""
+    return min(1.0, max(0.0, fraction))
