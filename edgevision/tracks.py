@@ -33,7 +33,7 @@ class Track:
 
     Attributes:
         number: unique and ascending within a tracker.
-        label: the label with the highest sum of scores over its life.
+        label: the label with the highest sum of scores over its life, by a tenth at least.
         score: of the last detection that belonged to it.
         box_frac: (x, y, w, h), left upper corner and size as fractions of the frame, smoothed;
             predicted while it is not seen. May reach beyond the frame.

@@ -76,7 +76,9 @@ def _check_label(config: Config, options: EvaluateOptions) -> None:
 
 def _report(figures: Figures) -> dict[str, Any]:
     values = asdict(figures)
-    values |= values.pop("identity")
+    identity = values.pop("identity")
+    timing = {key: values.pop(key) for key in ("tracking_ms_median", "tracking_ms_p95")}
+    values |= identity | timing
     return {
         key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()
     }

@@ -117,9 +117,9 @@ def _read(path: Path) -> NDArray[np.float64]:
         raise SourceError(msg)
     try:
         text = content.decode("ascii")
-        return np.loadtxt(io.StringIO(text), np.float64, delimiter=",", ndmin=2)
+        return np.loadtxt(io.StringIO(text), np.float64, delimiter=",", comments=None, ndmin=2)
     except ValueError as error:
-        msg = f"{path}: expected MOTChallenge ground truth ({error})"
+        msg = f"{path}: expected MOTChallenge ground truth ({str(error)[:200]})"
         raise SourceError(msg) from None
 
 

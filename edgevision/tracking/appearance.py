@@ -48,10 +48,12 @@ def describe(image: U8, boxes: F32) -> F32:
     xs = (boxes[:, 0:1] + boxes[:, 2:3] * _ACROSS) * width
     rows = np.clip(ys, 0, height - 1).astype(np.intp)
     columns = np.clip(xs, 0, width - 1).astype(np.intp)
-    pixels = image[rows[:, :, None], columns[:, None, :]]
     channels = image.shape[2] if image.ndim == 3 else 1
+    # One index is faster than two.
+    flat = (rows[:, :, None] * width + columns[:, None, :]).ravel()
+    pixels = image.reshape(-1, channels).take(flat, axis=0).astype(np.float32)
     stripes = pixels.reshape(len(boxes), STRIPES, ROWS_A_STRIPE * COLUMNS, channels)
-    means = stripes.mean(axis=2, dtype=np.float32)
+    means = np.einsum("bspc->bsc", stripes) / (ROWS_A_STRIPE * COLUMNS)
     if channels == 1:
         grey: F32 = means * np.array([1, 0, 0], np.float32)
         return grey
@@ -68,5 +70,6 @@ def distances(some: F32, others: F32) -> F32:
         some: float32 [n, 6, 3].
         others: float32 [n, 6, 3].
     """
-    result: F32 = np.sqrt(((some - others) ** 2).sum(axis=2)).mean(axis=1)
+    off = some - others
+    result: F32 = np.sqrt(np.einsum("psc,psc->ps", off, off)).mean(axis=1)
     return result

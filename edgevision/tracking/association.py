@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgevision.tracking.overlap import F64
     from edgevision.tracking.target import Target
 
-# How far a detection may be from where its object is expected, in heights of the object: more
+# How far a detection may be from where its object is expected, by the object's longer side: more
 # with every second out of sight, because people stop and turn.
 GATE = 0.6
 GATE_A_SECOND = 0.4
@@ -56,24 +56,23 @@ def associate(targets: Sequence[Target], found: Sequence[Observation], now_ns: i
     expected = as_array([target.place for target in targets])
     boxes = as_array([one.place for one in found])
     unseen_s = (now_ns - np.array([target.seen_ns for target in targets])) / NS_PER_S
-    heights = expected[:, 3]
-    reach = heights * (GATE + GATE_A_SECOND * np.minimum(unseen_s, MAX_GATE_S))
+    reach = expected[:, 2:].max(axis=1)
+    reach *= GATE + GATE_A_SECOND * np.minimum(unseen_s, MAX_GATE_S)
     away = np.hypot(expected[:, None, 0] - boxes[:, 0], expected[:, None, 1] - boxes[:, 1])
     away /= reach[:, None]
-    change = np.abs(np.log(np.maximum(boxes[:, 3], 1e-6) / heights[:, None]))
+    change = np.abs(np.log(np.maximum(boxes[:, 3], 1e-6) / expected[:, 3, None]))
     rows, columns = np.nonzero((away < 1) & (change < MAX_SIZE_CHANGE))
     apart = away[rows, columns]
     looks = _difference(targets, found, rows, columns, apart)
     costs = apart + LOOKS_SHARE * (looks - apart) + SIZE_SHARE * change[rows, columns]
     pairs = []
     for row, column, cost in zip(rows.tolist(), columns.tolist(), costs.tolist(), strict=True):
-        gain = MAX_COST - cost
         if targets[row].label not in found[column].votes:
             if iou(expected[row], boxes[column : column + 1])[0] < OTHER_LABEL_IOU:
                 continue
-            gain -= OTHER_LABEL_COST
-        if gain > 0:
-            pairs.append(Pair(row, column, gain))
+            cost += OTHER_LABEL_COST  # noqa: PLW2901 - of this pair
+        if cost < MAX_COST:
+            pairs.append(Pair(row, column, cost))
     return assign(pairs)
 
 

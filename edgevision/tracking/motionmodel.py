@@ -6,7 +6,7 @@ import math
 
 from edgevision.tracking.overlap import Place
 
-# Noises are relative to the object's height, so near and far objects are treated alike. A
+# Noises are relative to the object's longer side, so near and far objects are treated alike. A
 # detector's centre wanders by some hundredths of the object; a person walks about 0.8 of their own
 # height in a second and may stop or turn within one.
 ACCELERATION = 0.5
@@ -36,7 +36,7 @@ class MotionModel:
         """Begin at a box; how fast it moves is not known yet."""
         self._x, self._y = first.x, first.y
         self._width, self._height = max(first.width, MIN_SIDE), max(first.height, MIN_SIDE)
-        self._c00 = (CENTRE_NOISE * self._height) ** 2
+        self._c00 = (CENTRE_NOISE * self._length) ** 2
         self.rest()
 
     @property
@@ -44,11 +44,15 @@ class MotionModel:
         """Return where it is."""
         return Place(self._x, self._y, self._width, self._height)
 
+    @property
+    def _length(self) -> float:
+        return max(self._width, self._height)
+
     def rest(self) -> None:
         """Stand still from here on; how fast it will move again is not known."""
         self._vx = self._vy = 0.0
         self._c01 = 0.0
-        self._c11 = (FIRST_SPEED * self._height) ** 2
+        self._c11 = (FIRST_SPEED * self._length) ** 2
 
     def predict(self, elapsed_s: float, unseen_s: float) -> None:
         """Go forward in time.
@@ -60,7 +64,7 @@ class MotionModel:
         moving_s = min(elapsed_s, max(0.0, MAX_PREDICTION_S - unseen_s))
         self._x += self._vx * moving_s
         self._y += self._vy * moving_s
-        noise = (ACCELERATION * self._height) ** 2
+        noise = (ACCELERATION * self._length) ** 2
         t = elapsed_s
         self._c00 += 2 * t * self._c01 + t * t * self._c11 + noise * t**3 / 3
         self._c01 += t * self._c11 + noise * t * t / 2
@@ -73,7 +77,7 @@ class MotionModel:
             box: where a detection is.
             passed_s: since the last one.
         """
-        scale = self._c00 + (CENTRE_NOISE * self._height) ** 2
+        scale = self._c00 + (CENTRE_NOISE * self._length) ** 2
         gain, speed_gain = self._c00 / scale, self._c01 / scale
         off_x, off_y = box.x - self._x, box.y - self._y
         self._x += gain * off_x

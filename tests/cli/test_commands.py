@@ -36,7 +36,8 @@ def cat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_command_explains_itself() -> None:
-    commands = ["run", "replay", "detect", "demo", "watch", "bench", "check-config", "schema"]
+    commands = ["run", "replay", "evaluate", "detect", "demo", "watch", "bench"]
+    commands += ["check-config", "schema"]
     for words in ([], *([c] for c in commands), ["model"], ["model", "build"], ["model", "info"]):
         done = run_command(*words, "--help")
         assert done.returncode == 0

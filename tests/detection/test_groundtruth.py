@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgevision.detection import groundtruth
 from edgevision.detection.groundtruth import GroundTruth, read_ground_truth
@@ -53,6 +55,7 @@ def test_of_rows_with_a_class_those_of_the_label_count_and_all_where_it_has_none
         "\x89PNG",
         "1,1,0,0,5,6,1\n1,1,0\n",
         "1," * 20,
+        "#,,,,,,\n",
     ],
 )
 def test_other_text_is_refused_as_ground_truth(tmp_path: Path, content: str) -> None:
@@ -90,3 +93,21 @@ def test_a_file_that_is_too_large_is_not_read_to_its_end(
     monkeypatch.setattr(groundtruth, "MAX_BYTES", 1 << 20)
     with pytest.raises(SourceError, match="of at most 1 MiB"):
         read(tmp_path, "1,1,0,0,5,6,1\n" * 100_000)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["1", "2", "-1", "0", "1e9", "nan", "", " ", "x"]), max_size=11)
+    ).map(lambda rows: "\n".join(",".join(row) for row in rows).encode())
+    | st.binary(max_size=200)
+)
+def test_whatever_is_in_the_file_it_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "gt.txt"
+    path.write_bytes(content)
+    try:
+        truth = read_ground_truth(path, "Person")
+    except SourceError as error:
+        assert str(error).startswith(f"{path}: expected")  # noqa: PT017 - both ways are right
+    else:
+        assert all(there.boxes.shape == (len(there.ids), 4) for there in truth.frames.values())

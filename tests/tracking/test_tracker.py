@@ -98,6 +98,12 @@ def test_a_person_in_other_clothes_elsewhere_is_not_who_just_left() -> None:
     assert (numbers_of(history, 0), numbers_of(history, 1)) == ([1], [2])
 
 
+@RATES
+def test_a_car_that_passes_in_two_seconds_is_one_object(fps: float) -> None:
+    car = Body(walking(0.0, 0.5), label=lambda _second: "Car", size=(0.3, 0.2))
+    assert all_numbers(watch(car, seconds=frames(fps, 2))) == {1}
+
+
 # Frame rates
 
 
