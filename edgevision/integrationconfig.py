@@ -20,7 +20,7 @@ class HomeAssistantConfig(Section):
     prefix: _Topic = "homeassistant"
     """Home Assistant's discovery prefix."""
     labels: tuple[str, ...] | None = None
-    """Entities for these labels; default: those that the camera looks for."""
+    """Entities for these labels; default: detection.labels, else persons, cars, cats and dogs."""
 
 
 class ControlConfig(Section):

@@ -7,10 +7,11 @@ removes it; an empty announcement removes a whole device.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,7 +21,7 @@ from edgevision.messaging.homeentities import (
     camera_components,
     service_availability,
 )
-from edgevision.messaging.message import Message
+from edgevision.messaging.message import Message, is_topic
 from edgevision.messaging.topics import Topics
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # For each topic the platform of each component that was ever announced there.
-Announced: TypeAlias = dict[str, dict[str, str]]
+Platform: TypeAlias = Literal["binary_sensor", "button", "image", "sensor", "switch"]
+Announced: TypeAlias = dict[str, dict[str, Platform]]
 
 # Home Assistant says `online` here when it has started, whatever its discovery prefix is.
 BIRTH_TOPIC = "homeassistant/status"
@@ -93,7 +95,7 @@ def discovery(
     *,
     version: str,
     model_name: str,
-    previous: Mapping[str, Mapping[str, str]],
+    previous: Announced,
 ) -> Discovery:
     """Return what announces the board and its cameras, and removes what is no more.
 
@@ -128,11 +130,12 @@ def decode_announced(value: bytes | None) -> Announced:
     """Return what was announced; nothing where it was not kept or is damaged."""
     if value is None:
         return {}
-    try:
-        return TypeAdapter(Announced).validate_json(value, strict=True)
-    except ValidationError:
-        log.warning("what was announced to Home Assistant is damaged: begun again without it")
-        return {}
+    with contextlib.suppress(ValidationError):
+        found = TypeAdapter(Announced).validate_json(value, strict=True)
+        if all(map(is_topic, found)):
+            return found
+    log.warning("what was announced to Home Assistant is damaged: begun again without it")
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
