@@ -75,7 +75,7 @@ def with_places(path: Path, error: ConfigError) -> ConfigError:
         while key and key not in lines:
             key = key[:-1]
         placed.append(f"{path.name}:{lines[key]}: {fault}" if key else fault)
-    return ConfigError(*placed)
+    return type(error)(*placed)
 
 
 def _environment_value(name: str, text: str) -> object:

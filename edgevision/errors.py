@@ -54,6 +54,10 @@ class ConfigError(EdgevisionError):
         self.faults = faults
 
 
+class RestartError(ConfigError):
+    """What a configuration asks for only a restart can change."""
+
+
 class ModelError(EdgevisionError):
     """A model folder is missing, incomplete, altered or not what its card says."""
 

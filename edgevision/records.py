@@ -121,6 +121,7 @@ class StageLatency:
         preprocess: resize to the model input.
         inference: the network.
         decode: thresholds, box decoding and non-maximum suppression.
+        tracking: objects over time, zones, lines and their events.
         total: from arrival to the finished result.
     """
 
@@ -128,6 +129,7 @@ class StageLatency:
     preprocess: float
     inference: float
     decode: float
+    tracking: float
     total: float
 
 

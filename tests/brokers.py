@@ -119,6 +119,9 @@ class Listener:
         self._client.disconnect()
         self._client.loop_stop()
 
+    def publish(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
+
     def messages(self, end: str = "") -> list[tuple[str, bytes]]:
         """Return topic and payload of what has arrived on topics with this ending."""
         with self._lock:

@@ -27,6 +27,7 @@ from edgevision.inference.onnxruntime import OnnxRuntimeBackend
 from edgevision.messaging.client import MqttClient
 from edgevision.mqttconfig import MqttConfig
 from edgevision.service.bench import ROUNDS, WholePath, compare, prepared_inputs, run_rate
+from edgevision.service.followbench import measure_following
 from edgevision.service.livebench import measure_worker
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def bench(config: Config, options: BenchOptions) -> None:
         with _Sink(port) as sink:
             path = WholePath(model, engine, config, CAMERA, sink.send)
             figures = path.measure(options.frames, lambda: bar.advance(task))
+        following = measure_following(model, config, source, options.frames)
         float_ratio = _float_ratio(model, config, engine, inputs, options.frames)
         bar.advance(task)
         sweep = {}
@@ -114,6 +116,10 @@ def bench(config: Config, options: BenchOptions) -> None:
             name: {"median": round(t.median_ms, 3), "p95": round(t.p95_ms, 3)}
             for name, t in figures.stages.items()
             if t.values_ms
+        },
+        "following_20_objects_ms": {
+            "median": round(following.median_ms, 3),
+            "p95": round(following.p95_ms, 3),
         },
         "whole_path_fps": round(figures.whole.fps, 1),
         "bare_engine_fps": round(figures.bare.fps, 1),
@@ -261,6 +267,10 @@ def _print(report: dict[str, Any]) -> None:
         stages.add_row(name, f"{values['median']:.2f}", f"{values['p95']:.2f}")
     out.print(stages)
     table = Table(title=report["machine"], show_header=False)
+    following = report["following_20_objects_ms"]
+    table.add_row(
+        "following 20 objects", f"{following['median']:.2f} ms (p95 {following['p95']:.2f})"
+    )
     table.add_row("whole path, file to broker", f"{report['whole_path_fps']} fps")
     table.add_row("bare engine", f"{report['bare_engine_fps']} fps")
     table.add_row("whole path / bare engine", f"{report['whole_path_ratio']:.2f}")

@@ -107,18 +107,45 @@ def replay(
         datetime, typer.Option(help="Time of day of the first frame, UTC.")
     ] = datetime(1970, 1, 1),  # noqa: DTZ001 - typer parses naive times
     *,
+    golden: Annotated[
+        Path | None, typer.Option(help="Compare the events with this stored run; 1 if any differ.")
+    ] = None,
+    tolerance_ms: Annotated[
+        float, typer.Option(min=0, help="Events that moved by no more than this are the same.")
+    ] = 200.0,
     mqtt: Annotated[bool, typer.Option("--mqtt", help="Publish instead of printing.")] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="Tell events in place of detections.")
+    ] = False,
+    update_golden: Annotated[
+        bool, typer.Option("--update-golden", help="Store the events in the --golden file.")
+    ] = False,
 ) -> None:
     """Run a recording through the whole path, losslessly; print its messages as JSON lines."""
-    from edgevision.cli.offline import ReplayOptions, replay
+    from edgevision.cli.replay import Golden, ReplayOptions, replay
+
+    if golden is None and update_golden:
+        msg = "--update-golden: expected --golden FILE beside it, got none"
+        raise UsageError(msg)
+    if golden is not None and mqtt:
+        msg = "--golden: expected to compare or to publish, got --mqtt beside it"
+        raise UsageError(msg)
 
     settings = _settings(config, model, min_score)
     source = _recording(settings, recording, camera, configured=config is not None)
     if start.year > 9000:
         msg = f"--start: expected a time before the year 9000, got {start}"
         raise UsageError(msg)
-    options = ReplayOptions(camera, start.replace(tzinfo=UTC), annotate, mqtt)
-    replay(settings, source, options)
+    options = ReplayOptions(
+        camera,
+        start.replace(tzinfo=UTC),
+        annotate,
+        mqtt,
+        events or golden is not None,
+        None if golden is None else Golden(golden, tolerance_ms, update_golden),
+    )
+    if not replay(settings, source, options):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -152,7 +179,7 @@ def detect(
     ] = None,
 ) -> None:
     """Print what is in images, one JSON line each."""
-    from edgevision.cli.offline import detect
+    from edgevision.cli.detect import detect
 
     faults = detect(_settings(config, model, min_score), images, annotate=annotate)
     if faults:

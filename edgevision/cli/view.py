@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from edgevision.cli.console import plain
 from edgevision.clock import Percentiles, percentiles
+from edgevision.messaging.objectpayloads import (
+    LineEventMessage,
+    LoiteringEventMessage,
+    ObjectEventMessage,
+    ZoneEventMessage,
+)
 from edgevision.messaging.payloads import (
     BoardMetricsMessage,
     CameraEventMessage,
@@ -28,7 +34,17 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from edgevision.messaging.objectpayloads import ObjectRecord
     from edgevision.messaging.topics import Topics
+
+AnyEvent: TypeAlias = (
+    CameraEventMessage
+    | ObjectEventMessage
+    | ZoneEventMessage
+    | LoiteringEventMessage
+    | LineEventMessage
+)
+_EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="type")])
 
 ROWS = 14
 MAX_LATENCIES = 10_000
@@ -106,7 +122,8 @@ class View:
         if level == "metrics":
             return self._metrics(topic, payload)
         if level == "events":
-            return self._event(CameraEventMessage.model_validate_json(payload))
+            self.seen.messages["events"] += 1
+            return [words(_EVENTS.validate_json(payload))]
         self.seen.messages["other"] += 1
         return [f"{topic}: {len(payload)} bytes"]
 
@@ -127,11 +144,6 @@ class View:
             rows.append((time, message.camera, found.label, f"{found.score:.2f}", box, latency))
         self._rows.extend(rows)
         return ["  ".join(row) for row in rows]
-
-    def _event(self, message: CameraEventMessage) -> list[str]:
-        self.seen.messages["events"] += 1
-        before = message.previous_status or "new"
-        return [f"{message.camera}: event: {before} to {message.status}: {message.reason}"]
 
     def _metrics(self, topic: str, payload: bytes) -> list[str]:
         self.seen.messages["metrics"] += 1
@@ -165,6 +177,30 @@ class View:
         line = f"{message.camera}: {message.status}: {message.reason}"
         self._status = Text(plain(line))
         return [line]
+
+
+def words(event: AnyEvent) -> str:
+    """Return an event as a line."""
+    match event:
+        case CameraEventMessage():
+            before = event.previous_status or "new"
+            what = f"{before} to {event.status}: {event.reason}"
+        case ObjectEventMessage():
+            stayed = f" after {event.after.duration_s:.1f} s" if event.type == "end" else ""
+            what = f"{event.type} {_of(event.after)}{stayed} ({event.reason})"
+        case LineEventMessage():
+            way = f"{event.from_side} to {event.to_side}"
+            what = f"{_of(event.object)} crosses {event.line}, {way}"
+        case ZoneEventMessage():
+            what = f"{_of(event.object)} {event.action}s {event.zone}"
+        case LoiteringEventMessage():
+            what = f"{_of(event.object)} stays in {event.zone}: {event.dwell_s:.0f} s"
+    return f"{event.camera}: event: {what}"
+
+
+def _of(record: ObjectRecord) -> str:
+    zones = f" in {', '.join(record.current_zones)}" if record.current_zones else ""
+    return f"{record.label}{zones}"
 
 
 def _name(name: str, known: Mapping[str, object]) -> str:

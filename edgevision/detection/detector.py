@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ from edgevision.detection.anchors import make_anchors
 from edgevision.detection.boxes import decode_boxes
 from edgevision.detection.nms import suppress
 from edgevision.errors import ConfigError, ModelMismatchError
+from edgevision.labels import label_faults
 from edgevision.records import Detections
 
 if TYPE_CHECKING:
@@ -96,18 +96,15 @@ def _min_logits(
 ) -> F32:
     """Return float32 [c]: the lowest logit that counts; NaN, which none reaches, if unwanted."""
     card, labels = model.card, model.labels
-    known = [label for index, label in enumerate(labels) if index != card.background_index]
     named = {
         "labels": config.labels or (),
-        "label_min_score": tuple(config.label_min_score),
-        "filters": tuple(config.filters),
+        "label_min_score": config.label_min_score,
+        "filters": config.filters,
     }
     faults = [
-        f"{key}.{part}: expected labels of {card.name} ({', '.join(known)}), got "
-        f"{label!r}{_did_you_mean(label, known)}"
+        fault
         for part, given in named.items()
-        for label in given
-        if label not in known
+        for fault in label_faults(model, f"{key}.{part}", given)
     ]
     if faults:
         raise ConfigError(*faults)
@@ -118,9 +115,3 @@ def _min_logits(
         if unwanted or index == card.background_index:
             min_logits[index] = np.nan
     return min_logits
-
-
-def _did_you_mean(label: str, known: list[str]) -> str:
-    plain = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(label.lower(), plain, n=1)
-    return f" (did you mean {plain[close[0]]}?)" if close else ""

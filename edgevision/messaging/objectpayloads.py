@@ -6,9 +6,9 @@ other messages, a key without a value is there and reads null.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer
+from pydantic import AliasChoices, Field, PlainSerializer
 
 from edgevision.messaging.payload import (
     Count,
@@ -20,6 +20,13 @@ from edgevision.messaging.payload import (
     Timestamp,
 )
 from edgevision.tracks import Reason  # noqa: TC001 - pydantic reads the annotations
+
+
+def _named(key: str, attribute: str) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """Return a field under a key that Python has a word of its own for."""
+    choices = AliasChoices(key, attribute)
+    return Field(validation_alias=choices, serialization_alias=key)
+
 
 _Pixels = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[
@@ -125,9 +132,9 @@ class LineEventMessage(EventMessage):
 
     type: Literal["line"] = "line"
     line: str
-    from_side: Annotated[str, Field(serialization_alias="from")]
+    from_side: Annotated[str, _named("from", "from_side")]
     """Name of the side it came from."""
-    to_side: Annotated[str, Field(serialization_alias="to")]
+    to_side: Annotated[str, _named("to", "to_side")]
     """Name of the side it went to."""
     object: ObjectRecord
 
@@ -137,9 +144,9 @@ class LineCountMessage(PayloadMessage):
 
     camera: str
     line: str
-    from_side: Annotated[str, Field(serialization_alias="from")]
+    from_side: Annotated[str, _named("from", "from_side")]
     """Name of the one side."""
-    to_side: Annotated[str, Field(serialization_alias="to")]
+    to_side: Annotated[str, _named("to", "to_side")]
     """Name of the other side."""
     forward: Count
     """Crossings from the one side to the other."""

@@ -96,6 +96,8 @@ class LatencyRecord(Record):
     """The network."""
     decode: Milliseconds
     """Thresholds, box decoding, non-maximum suppression."""
+    tracking: Milliseconds
+    """Objects over time, zones, lines and their events."""
     total: Milliseconds
     """From arrival to the finished result."""
 
@@ -145,6 +147,7 @@ class LatencyPercentilesRecord(Record):
     preprocess: PercentilesRecord
     inference: PercentilesRecord
     decode: PercentilesRecord
+    tracking: PercentilesRecord
     total: PercentilesRecord
     """From arrival to the finished result."""
     capture_to_publish: PercentilesRecord

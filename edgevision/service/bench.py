@@ -14,6 +14,7 @@ from edgevision.capture.source import open_source
 from edgevision.clock import NS_PER_S, SystemClock, elapsed_ms, percentiles
 from edgevision.errors import SourceError
 from edgevision.inference.preprocess import Preprocessor
+from edgevision.service.following import FollowThread
 from edgevision.service.pipeline import Pipeline
 from edgevision.service.writer import MessageWriter
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from edgevision.inference.backend import Backend
     from edgevision.messaging.client import Message
     from edgevision.records import U8, Frame, FrameResult
-    from edgevision.service.pipeline import PreparedFrame
+    from edgevision.service.pipeline import DetectedFrame, PreparedFrame
 
 ROUNDS = 5
 WARM_UP = 5
@@ -114,7 +115,7 @@ class WholePath:
         self._pipeline = Pipeline(
             model=model, backend=backend, config=config, clock=self._clock, publish=self._publish
         )
-        names = ("decode video", "preprocess", "inference", "decode boxes", "publish")
+        names = ("decode video", "preprocess", "inference", "decode boxes", "tracking", "publish")
         self._figures = PathFigures({name: Timings() for name in names})
         self._prepared = prepared_inputs(model, self._source, count=16)
 
@@ -135,7 +136,7 @@ class WholePath:
         return run_rate(self._backend, self._prepared, count)
 
     def _whole_round(self, count: int) -> float:
-        """Let a camera thread read and resize, as in the daemon, but wait instead of overwrite."""
+        """Use the threads of the daemon, but wait instead of overwrite."""
         ready: queue.Queue[PreparedFrame] = queue.Queue(AHEAD)
         done = threading.Event()
 
@@ -147,22 +148,30 @@ class WholePath:
                     return
 
         reader = CameraReader(self._camera, self._source, deliver=deliver, clock=self._clock)
+        following = FollowThread(self._follow)
         reader.start()
+        following.start()
         try:
             first = ready.get(timeout=START_S)
             begin_ns = self._clock.monotonic_ns()
             for index in range(count):
                 item = first if index == 0 else ready.get(timeout=START_S)
-                latency = self._pipeline.infer(item).latency_ms
-                self._figures.stages["preprocess"].values_ms.append(latency.preprocess)
-                self._figures.stages["inference"].values_ms.append(latency.inference)
-                self._figures.stages["decode boxes"].values_ms.append(latency.decode)
+                following.put(self._pipeline.detect(item))
+            following.stop(START_S)
             return count * NS_PER_S / (self._clock.monotonic_ns() - begin_ns)
         except queue.Empty:
             raise SourceError(reader.state().reason) from None
         finally:
             done.set()
             reader.stop(timeout_s=START_S)
+            following.stop(START_S)
+
+    def _follow(self, detected: DetectedFrame) -> None:
+        latency, stages = self._pipeline.follow(detected).latency_ms, self._figures.stages
+        stages["preprocess"].values_ms.append(latency.preprocess)
+        stages["inference"].values_ms.append(latency.inference)
+        stages["decode boxes"].values_ms.append(latency.decode)
+        stages["tracking"].values_ms.append(latency.tracking)
 
     def _publish(self, result: FrameResult) -> None:
         begin_ns = self._clock.monotonic_ns()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -52,6 +54,12 @@ class Camera:
         )
         self._disabled = CameraState("disabled", "disabled in the configuration", clock.wall())
         self.told: CameraState | None = None
+        self._looks: deque[tuple[Callable[[Frame], bytes], Future[bytes]]] = deque()
+
+    @property
+    def source(self) -> str:
+        """Return name and source as they may be logged."""
+        return f"{self.name} ({self.config.shown_source})"
 
     @property
     def enabled(self) -> bool:
@@ -67,6 +75,29 @@ class Camera:
         """Ask the reader to end and wait for it at most this long."""
         if self._reader is not None:
             self._reader.stop(timeout_s)
+
+    def show(self, frame: Frame) -> None:
+        """Let those look at a frame who have asked to; on the camera's thread."""
+        while self._looks:
+            look, future = self._looks.popleft()
+            try:
+                future.set_result(look(frame))
+            except Exception as error:  # noqa: BLE001 - whoever asked gets it
+                future.set_exception(error)
+
+    def look(self, look: Callable[[Frame], bytes], timeout_s: float) -> bytes | None:
+        """Return what `look` makes of the next frame, on the camera's thread.
+
+        Returns:
+            None where no frame comes within the time.
+        """
+        future: Future[bytes] = Future()
+        self._looks.append((look, future))
+        try:
+            return future.result(timeout_s)
+        except TimeoutError:
+            self._looks.clear()
+            return None
 
     def state(self) -> CameraState:
         """Return what the camera is doing now."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgevision.errors import ConfigError
+from edgevision.errors import RestartError
 
 if TYPE_CHECKING:
     from edgevision.config import Config
 
 # What cannot be exchanged while the service runs.
 _FIXED = ("state_folder",)
+# What is made of a camera's frames; the camera itself does not mind.
+_SCENE = frozenset({"detection", "zones", "lines", "masks", "motion", "regions"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,7 @@ class Changes:
 
     Attributes:
         engine: model, backend or its settings: the network is loaded again.
-        uplink: broker, topics, the outbox's bounds, or whether requests are taken: the connection
-            is made again.
+        uplink: broker, topics or the outbox's bounds: the connection is made again.
         cameras: names of cameras to start, stop or replace.
     """
 
@@ -31,10 +32,10 @@ class Changes:
 
 
 def compare(old: Config, new: Config) -> Changes:
-    """Return what changes. A camera whose detection settings alone differ goes on undisturbed.
+    """Return what changes. A camera goes on while only what is made of its frames differs.
 
     Raises:
-        ConfigError: a key differs that only a restart can change.
+        RestartError: a key differs that only a restart can change.
     """
     fixed = [
         f"{key}: expected the same as before, got a new one: systemctl restart edgevision"
@@ -42,11 +43,11 @@ def compare(old: Config, new: Config) -> Changes:
         if getattr(old, key) != getattr(new, key)
     ]
     if fixed:
-        raise ConfigError(*fixed)
+        raise RestartError(*fixed)
     names = old.cameras.keys() | new.cameras.keys()
     return Changes(
         engine=_differ(old, new, "model", "backend", "runtime"),
-        uplink=_differ(old, new, "mqtt", "device", "outbox", "control"),
+        uplink=_differ(old, new, "mqtt", "device", "outbox", "control", "homeassistant"),
         cameras=frozenset(name for name in names if _reading(old, name) != _reading(new, name)),
     )
 
@@ -60,4 +61,4 @@ def _reading(config: Config, name: str) -> dict[str, object] | None:
     camera = config.cameras.get(name)
     if camera is None:
         return None
-    return {key: getattr(camera, key) for key in type(camera).model_fields if key != "detection"}
+    return {key: getattr(camera, key) for key in type(camera).model_fields if key not in _SCENE}

@@ -8,39 +8,49 @@ configuration; it alone records what is retained, so that nothing old can overta
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgevision.capture.reader import STOPPED, CameraState
-from edgevision.capture.slots import FrameSlots
 from edgevision.clock import SystemClock
 from edgevision.configfile import load_config, with_places
-from edgevision.errors import ConfigError, EdgevisionError
+from edgevision.errors import ConfigError, EdgevisionError, RestartError
+from edgevision.labels import known_labels
 from edgevision.messaging.client import MqttClient
-from edgevision.service.cameras import Camera
-from edgevision.service.changes import Changes, compare
-from edgevision.service.engine import Engine, load_engine
+from edgevision.service.announcer import Announcer
+from edgevision.service.bell import Bell
+from edgevision.service.cameraset import CameraSet
+from edgevision.service.control import Control
+from edgevision.service.engine import load_engine
+from edgevision.service.framepath import FramePath
 from edgevision.service.health import Progress
-from edgevision.service.inferring import InferenceThread, Job
-from edgevision.service.pipeline import Pipeline
+from edgevision.service.linecounts import counts_in
+from edgevision.service.notes import messages_in
+from edgevision.service.overrides import Overrides
+from edgevision.service.parts import Builder
 from edgevision.service.statefolder import StateFolder
+from edgevision.service.steering import Steering
 from edgevision.service.systemd import SystemdNotifier
 from edgevision.service.telemetry import Telemetry
 from edgevision.service.uplink import Uplink
-from edgevision.service.writer import EventIds, MessageWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
     from pathlib import Path
 
     from edgevision.clock import Clock
     from edgevision.config import Config
+    from edgevision.messaging.message import Message
     from edgevision.records import Frame, FrameResult
+    from edgevision.service.cameras import Camera
+    from edgevision.service.engine import Engine
+    from edgevision.service.watcher import Watcher
+    from edgevision.tracks import Event
 
 log = logging.getLogger(__name__)
 
@@ -50,18 +60,16 @@ HANG_S = 30.0
 STOP_S = 1.6
 
 
-@dataclass(frozen=True, slots=True)
-class _Rebuilt:
-    """What another configuration needs, before it takes effect."""
-
-    config: Config
-    changes: Changes
-    engine: Engine
-    pipeline: Pipeline
-
-
 class Daemon:
-    """The whole service under one configuration, which SIGHUP may change."""
+    """The whole service under one configuration, which SIGHUP or a request may change.
+
+    Attributes:
+        parts: what works under the present configuration.
+        file_config: the same configuration as its file says, without what requests have changed.
+        uplink: the way to the broker.
+        cameras: those of the configuration.
+        restart_reasons: what the file asks for that only a restart can change.
+    """
 
     def __init__(
         self, config: Config, *, file: Path | None = None, clock: Clock | None = None
@@ -82,28 +90,41 @@ class Daemon:
             ModelError: the model cannot be used.
             BackendError: the engine cannot run it.
         """
-        self._config = config
         self._file = file
         self._clock = clock or SystemClock()
-        self._started_at = self._clock.wall()
-        self._event_ids = EventIds(self._started_at)
         self._systemd = SystemdNotifier()
         watchdog_s = self._systemd.watchdog_s
         self._hang_s = watchdog_s / 2 if watchdog_s else HANG_S
         self._telemetry = Telemetry(self._clock)
-        self._state_due = threading.Event()
-        self._reload_due = threading.Event()
-        self._stopping = threading.Event()
+        self._bell = Bell()
+        # Set by any thread or by a signal, taken back by the main thread.
+        self._state_due = self._reload_due = self._stopping = False
         self._refused: str | None = None
-        self._problems: tuple[str, ...] = ()
-        self._announced: tuple[str, ...] | None = None
+        self.restart_reasons: tuple[str, ...] = ()
+        self.file_config = config
         self._folder = StateFolder(config.state_path)
-        self._engine = load_engine(config)
-        self._pipeline = self._make_pipeline(config, self._engine)
-        self._uplink = self._make_uplink(config, self._engine)
-        self._slots: FrameSlots[Job] = FrameSlots()
-        self._cameras = {name: self._make_camera(config, name) for name in config.cameras}
-        self._inference = InferenceThread(self._slots, clock=self._clock, on_ill=self.stop)
+        self._frames = FramePath(
+            clock=self._clock,
+            pipeline=lambda: self.parts.pipeline,
+            holds=self._holds,
+            send=self._send,
+            on_ill=self.stop,
+        )
+        self._builder = Builder(self._clock, publish=self._frames.publish, on_events=self._happened)
+        engine = load_engine(config)
+        self._overrides = Overrides(self._folder.path)
+        config = self._overrides.apply(config, known_labels(engine.model))
+        # Events come from any thread, and none may fall between two uplinks.
+        self._uplink_lock = threading.Lock()
+        self.uplink = self._make_uplink(config, engine)
+        notes = self.uplink.notes()
+        self._left_open = messages_in(notes)
+        self.parts = self._builder.build(config, engine, counts_in(notes))
+        self._announcer = Announcer(notes)
+        self._control = Control(
+            Steering(self), self._overrides, send=self._answer, clock=self._clock
+        )
+        self.cameras = CameraSet(config, deliver=self._frames.captured, clock=self._clock)
 
     def run(self) -> None:
         """Run until `stop` or a signal; then publish `offline` and end everything.
@@ -111,235 +132,197 @@ class Daemon:
         Raises:
             BackendError: the network keeps failing; a restart may help.
         """
-        self._uplink.start()
-        for camera in self._cameras.values():
-            camera.start()
-        self._inference.start()
+        self.uplink.start()
+        for key, message in self._left_open.items():  # of objects that the last run did not end
+            self.uplink.record(message, {key: None})
+        self.cameras.start()
+        self._frames.start()
         self._systemd.ready()
         self._log_cameras()
         try:
-            while not self._stopping.wait(TICK_S):
+            while not self._stopping:
+                self._bell.wait(TICK_S)
                 self._turn()
         finally:
             self._end()
-        if self._inference.fault is not None:
-            raise self._inference.fault
+        if self._frames.fault is not None:
+            raise self._frames.fault
 
     def stop(self) -> None:
         """Ask `run` to return; may be called from a signal handler or another thread."""
-        self._stopping.set()
+        self._stopping = True
+        self._bell.ring()
 
     def listen_to_signals(self) -> None:
         """Stop on SIGTERM and SIGINT, read the configuration again on SIGHUP."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
-        signal.signal(signal.SIGHUP, lambda *_: self._reload_due.set())
+        signal.signal(signal.SIGHUP, lambda *_: self.reload_soon())
+
+    def reload_soon(self) -> None:
+        """Ask `run` to read the configuration again; may be called from a signal handler."""
+        self._reload_due = True
+        self._bell.ring()
 
     # Parts, as a configuration wants them.
-
-    def _make_pipeline(self, config: Config, engine: Engine) -> Pipeline:
-        return Pipeline(
-            model=engine.model,
-            backend=engine.backend,
-            config=config,
-            clock=self._clock,
-            publish=self._publish,
-        )
-
-    def _make_writer(self, config: Config, engine: Engine) -> MessageWriter:
-        return MessageWriter(
-            config,
-            model_name=engine.model.card.name,
-            backend_name=engine.backend.name,
-            started_at=self._started_at,
-            event_ids=self._event_ids,
-        )
 
     def _make_uplink(self, config: Config, engine: Engine) -> Uplink:
         return Uplink(
             config,
-            self._make_writer(config, engine),
+            self._builder.writers(config, engine),
             folder=self._folder.path,
             clock=self._clock,
-            on_connected=self._state_due.set,
+            on_connected=self._connected,
+            on_request=self._requested,
         )
 
-    def _make_camera(self, config: Config, name: str) -> Camera:
-        return Camera(
-            name,
-            config.cameras[name],
-            deliver=self._captured,
-            clock=self._clock,
-            window_s=config.metrics.window_s,
-        )
+    # On the network thread.
 
-    # On the camera threads.
+    def _connected(self) -> None:
+        self._state_due = True
+        self._bell.ring()
 
-    def _captured(self, camera: Camera, frame: Frame) -> None:
-        if self._cameras.get(camera.name) is not camera:  # a reload has just taken it out
-            return
-        pipeline = self._pipeline
-        camera.meter.captured(frame.captured_ns, frame.sequence)
-        try:
-            ready = pipeline.prepare(frame)
-        except Exception:
-            camera.meter.failed()
-            log.exception("camera %s: frame %s cannot be prepared", frame.camera, frame.sequence)
-            return
-        self._slots.put(Job(camera, pipeline, ready))
+    def _requested(self, message: Message) -> None:
+        self._control.take(message)
+        self._bell.ring()
 
-    # On the inference thread.
+    # On the threads that frames go through.
 
-    def _publish(self, result: FrameResult) -> None:
-        job = self._inference.job
-        if job is None or self._cameras.get(result.camera) is not job.source:
-            return
-        published = self._uplink.detections(result)
-        job.source.meter.inferred(result, self._clock.monotonic_ns(), published=published)
+    def _holds(self, camera: Camera) -> bool:
+        return self.cameras.holds(camera)
+
+    def _send(self, result: FrameResult) -> bool:
+        return self.uplink.detections(result)
+
+    # On any thread; the watcher lets nothing else happen at its camera meanwhile.
+
+    def _happened(self, watcher: Watcher, events: Sequence[Event], frame: Frame | None) -> None:
+        with self._uplink_lock:
+            for event in events:
+                self.uplink.happened(event, watcher.line_counts(), frame)
+        self._bell.ring()
 
     # On the main thread.
 
     def _turn(self) -> None:
-        if self._reload_due.is_set() and self._file is not None:
-            self._reload_due.clear()
-            self._reload(self._file)
+        if self._reload_due:
+            self._reload_due = False
+            with contextlib.suppress(EdgevisionError):  # it is among the problems now
+                self.reload()
+        self._control.turn()
         progress = self._progress()
         stuck = progress.stuck(self._clock.monotonic_ns(), self._hang_s)
         self._tell(stuck)
         self._telemetry.publish_due(
-            self._uplink,
-            self._cameras.values(),
-            self._slots,
-            interval_s=self._config.metrics.interval_s,
+            self.uplink,
+            self.cameras,
+            self._frames.slots,
+            interval_s=self.parts.config.metrics.interval_s,
         )
         if not stuck:
             self._systemd.alive()
-        self._systemd.status(progress.words(self._problems))
+        self._systemd.status(progress.words(self._announcer.problems))
 
     def _tell(self, stuck: tuple[str, ...]) -> None:
         """Say what has changed; after each connection everything, for it may have been lost."""
-        everything = self._state_due.is_set()
-        if everything:
-            self._state_due.clear()
+        everything, self._state_due = self._state_due, False
         own = (*stuck, self._refused) if self._refused else stuck
-        for problem in own:  # the outbox logs its own
-            if problem not in self._problems:
-                log.warning("%s", problem)
-        problems = self._problems = (*own, *self._uplink.outbox.problems)
-        if everything:
-            self._announced = None
-        if problems != self._announced and self._uplink.announce(problems):
-            self._announced = problems
-        for name, camera in self._cameras.items():
-            last, state = camera.told, camera.tell()
-            if state != last and camera.enabled:
-                self._uplink.event(name, state, last)
-            if state != last or everything:
-                self._uplink.state(name, state)
+        announcer, uplink, parts = self._announcer, self.uplink, self.parts
+        announcer.service(uplink, own, everything=everything)
+        announcer.cameras(uplink, parts, self.cameras, everything=everything)
+        announcer.reset_lines(uplink, parts, self._clock.wall().astimezone())
+        announcer.scenes(uplink, parts, everything=everything)
+        uplink.send_pictures(again=everything)
+
+    def _answer(self, response: Message) -> bool:
+        return self.uplink.answer(response)  # by the uplink of this moment
 
     def _progress(self) -> Progress:
         now_ns = self._clock.monotonic_ns()
-        cameras = [camera.progress() for camera in self._cameras.values()]
         return Progress(
-            inference_ns=self._inference.turned_ns,
-            inference_s=self._inference.longest_turn_s,
-            publisher_turns=self._uplink.healthy(now_ns),
-            broker=self._uplink.broker,
-            connected=self._uplink.connected,
-            waiting=self._uplink.outbox.depth,
-            cameras=[camera for camera in cameras if camera is not None],
+            inference_ns=self._frames.turned_ns,
+            inference_s=self._frames.longest_turn_s,
+            publisher_turns=self.uplink.healthy(now_ns),
+            broker=self.uplink.broker,
+            connected=self.uplink.connected,
+            waiting=self.uplink.outbox.depth,
+            cameras=self.cameras.progress(),
         )
 
     def _log_cameras(self) -> None:
-        cameras = self._cameras.values()
-        log.info("running: %s", ", ".join(f"{c.name} ({c.config.shown_source})" for c in cameras))
+        log.info("running: %s", ", ".join(each.source for each in self.cameras))
 
     def _end(self) -> None:
         self._systemd.stopping()
         until_s = time.monotonic() + STOP_S / 3
-        self._inference.stop(0.0)
-        stop_cameras(self._cameras.values(), STOP_S / 3)
-        self._inference.stop(max(0.0, until_s - time.monotonic()))
-        self._slots.drop_waiting()  # they are accounted for, too
-        self._telemetry.publish(self._uplink, self._cameras.values(), self._slots)
-        for camera in self._cameras.values():
+        self._frames.stop_soon()
+        self.cameras.stop(STOP_S / 3)
+        self._frames.stop(max(0.0, until_s - time.monotonic()))
+        self._telemetry.publish(self.uplink, self.cameras, self._frames.slots)
+        for watcher in self.parts.watchers.values():
+            watcher.retire("stopped")
+        for camera in self.cameras:
             if camera.enabled:
-                self._uplink.event(camera.name, self._stopped(), camera.told)
-        self._say_offline()
-        self._uplink.stop(str(self._inference.fault or "stopped"), STOP_S / 2)
+                self.uplink.camera_event(camera.name, self._stopped(), camera.told)
+        self._announcer.good_bye(self.uplink, self.parts, self.cameras, self._stopped())
+        self.uplink.stop(str(self._frames.fault or "stopped"), STOP_S / 2)
         self._folder.close()
+        self._bell.close()
         log.info("stopped")
-
-    def _say_offline(self) -> None:
-        for camera in self._cameras.values():
-            if camera.enabled:
-                self._uplink.state(camera.name, self._stopped())
 
     def _stopped(self) -> CameraState:
         return CameraState("offline", STOPPED, self._clock.wall())
 
-    # SIGHUP.
+    # Another configuration: by SIGHUP or by a request.
 
-    def _reload(self, file: Path) -> None:
-        """Read the configuration again; a bad one changes nothing and is a problem."""
+    def reload(self) -> None:
+        """Read the configuration file again; a bad one changes nothing and is a problem.
+
+        Raises:
+            EdgevisionError: it cannot be put in force.
+        """
+        if self._file is None:
+            msg = "expected a configuration file to read again, got none at the start"
+            raise ConfigError(msg)
         try:
-            new = self._build_anew(file)
+            config = load_config(self._file, os.environ)
+            self.put(self._overrides.apply(config, known_labels(self.parts.engine.model)))
         except EdgevisionError as error:
+            self.restart_reasons = error.faults if isinstance(error, RestartError) else ()
             first, *more = str(error).splitlines()
-            rest = f" (and {len(more)} more: edgevision check-config {file})" if more else ""
+            rest = f" (and {len(more)} more: edgevision check-config {self._file})" if more else ""
             self._refused = f"configuration not reloaded: {first}{rest}"
-            return
+            raise
+        self.file_config = config
         self._refused = None
-        if new.changes.uplink:
-            if new.config.prefix != self._config.prefix:
-                self._say_offline()
-            self._uplink.stop("configuration reloaded", STOP_S / 2)
-            self._uplink = self._make_uplink(new.config, new.engine)
-            self._uplink.start()
-        else:
-            self._uplink.writer = self._make_writer(new.config, new.engine)
-        self._config, self._engine = new.config, new.engine
-        self._change_cameras(new.config, new.pipeline, new.changes.cameras)
-        logging.getLogger("edgevision").setLevel(new.config.log_level.upper())
-        self._state_due.set()
+        self.restart_reasons = ()
         log.info("configuration reloaded")
-        self._log_cameras()
 
-    def _build_anew(self, file: Path) -> _Rebuilt:
-        """Build what another configuration needs, beside what runs."""
-        config = load_config(file, os.environ)
+    def put(self, config: Config) -> None:
+        """Put another configuration in force: build beside what runs, then exchange.
+
+        Raises:
+            EdgevisionError: it cannot be; nothing has changed.
+        """
         try:
-            changes = compare(self._config, config)
-            engine = load_engine(config) if changes.engine else self._engine
-            pipeline = self._make_pipeline(config, engine)
             MqttClient(config.mqtt, client_id="check")  # password and certificates can be read
+            new = self._builder.rebuild(self.parts, config)
         except ConfigError as error:
-            raise with_places(file, error) from None
-        return _Rebuilt(config, changes, engine, pipeline)
-
-    def _change_cameras(self, config: Config, pipeline: Pipeline, names: Collection[str]) -> None:
-        """End cameras that are gone or different, go over to the new pipeline, begin the new."""
-        gone = [camera for name, camera in self._cameras.items() if name in names]
-        kept = {name: camera for name, camera in self._cameras.items() if name not in names}
-        stop_cameras(gone, STOP_S)
-        for camera in gone:
-            self._slots.forget(camera.name)
-            if camera.name not in config.cameras:
-                self._uplink.forget(camera.name)
-        self._pipeline = pipeline
-        self._cameras = {
-            name: kept.get(name) or self._make_camera(config, name) for name in config.cameras
-        }
-        for name, camera in self._cameras.items():
-            camera.meter.window_s = config.metrics.window_s
-            if name not in kept:
-                camera.start()
-
-
-def stop_cameras(cameras: Collection[Camera], timeout_s: float) -> None:
-    """Ask cameras to end, all at once, and wait for them together at most this long."""
-    until_s = time.monotonic() + timeout_s
-    for camera in cameras:
-        camera.stop(timeout_s=0.0)
-    for camera in cameras:
-        camera.stop(timeout_s=max(0.0, until_s - time.monotonic()))
+            raise (with_places(self._file, error) if self._file else error) from None
+        parts, changes = new.parts, new.changes
+        if config.prefix != self.parts.config.prefix:
+            self._announcer.good_bye(self.uplink, self.parts, self.cameras, self._stopped())
+        with self._uplink_lock:
+            if changes.uplink:
+                self.uplink.stop("configuration reloaded", STOP_S / 2)
+                self.uplink = self._make_uplink(parts.config, parts.engine)
+                self.uplink.start()
+            else:
+                self.uplink.writers = self._builder.writers(parts.config, parts.engine)
+        self.parts = parts
+        self.cameras.change(
+            parts.config, changes.cameras, timeout_s=STOP_S, on_end=self._frames.slots.forget
+        )
+        logging.getLogger("edgevision").setLevel(parts.config.log_level.upper())
+        self._state_due = True
+        self._log_cameras()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from edgevision.detection.average_precision import AveragePrecision
 from edgevision.errors import SourceError
 from edgevision.service.identity import Identities
 from edgevision.service.replay import Replay
-from edgevision.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -158,21 +156,16 @@ def evaluate(
 def _judge(
     config: Config, camera: str, source: CameraConfig, on_open: Callable[[int | None], None]
 ) -> Iterator[Judged]:
-    detection = config.detection_of(camera)
-    tracker = Tracker(detection, config.tracking)
-    lowest = min(LOWEST_SCORE, *map(detection.weak_score_of, ["", *detection.label_min_score]))
-    all_boxes = detection.model_copy(update={"min_score": lowest, "label_min_score": {}})
-    judged = source.model_copy(update={"detection": all_boxes})
-    everything = config.model_copy(update={"cameras": {camera: judged}})
-    for replayed in Replay(everything, camera=camera).play(source, on_open):
-        frame, result = replayed.frame, replayed.result
-        begun_ns = time.perf_counter_ns()
-        tracks = tracker.step(result.objects, frame.image, result.frame_size_px, result.captured_ns)
-        tracking_ms = (time.perf_counter_ns() - begun_ns) / NS_PER_MS
-        published = [
-            one for one in result.objects if one.score >= detection.min_score_of(one.label)
-        ]
-        yield Judged(result.frame_size_px, published, result.objects, tracks, tracking_ms)
+    runner = Replay(config, camera=camera, lowest_score=LOWEST_SCORE)
+    for replayed in runner.play(source, on_open):
+        result = replayed.result
+        yield Judged(
+            result.frame_size_px,
+            result.objects,
+            result.candidates,
+            result.tracks,
+            replayed.follow_ns / NS_PER_MS,
+        )
 
 
 def _corners(boxes: Sequence[BoxFrac], size_px: tuple[int, int]) -> F32:

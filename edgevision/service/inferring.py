@@ -1,4 +1,4 @@
-"""The inference thread: takes prepared frames in turn and takes them the rest of the way."""
+"""The inference thread: takes prepared frames in turn and runs the network on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgevision.capture.slots import FrameSlots
     from edgevision.clock import Clock
     from edgevision.service.cameras import Camera
-    from edgevision.service.pipeline import Pipeline, PreparedFrame
+    from edgevision.service.pipeline import DetectedFrame, Pipeline, PreparedFrame
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,14 @@ class Job:
         return self.ready.camera
 
 
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """A job, and what the network found for it."""
+
+    job: Job
+    detected: DetectedFrame
+
+
 class InferenceThread:
     """Runs the network on what waits in the slots, until it is stopped or the network is ill."""
 
@@ -52,6 +60,7 @@ class InferenceThread:
         slots: FrameSlots[Job],
         *,
         clock: Clock,
+        on_detected: Callable[[Detected], None],
         on_ill: Callable[[], None],
     ) -> None:
         """Prepare; `start` begins.
@@ -59,14 +68,15 @@ class InferenceThread:
         Args:
             slots: where prepared frames wait.
             clock: stamps each turn.
+            on_detected: called with what the network found; may wait, which counts as its turn.
             on_ill: called when so many failed in a row that `fault` is set.
         """
         self.fault: BackendError | None = None
         self.turned_ns = clock.monotonic_ns()
-        self.job: Job | None = None  # the one that is worked on
         self._turns_ns: deque[int] = deque([0], maxlen=RECENT)
         self._slots = slots
         self._clock = clock
+        self._on_detected = on_detected
         self._on_ill = on_ill
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -90,12 +100,12 @@ class InferenceThread:
         failures = 0
         while not self._stopping.is_set():
             self.turned_ns = self._clock.monotonic_ns()
-            job = self.job = self._slots.take(timeout_s=POLL_S)
+            job = self._slots.take(timeout_s=POLL_S)
             if job is None:
                 continue
             begun_ns = self._clock.monotonic_ns()
             try:
-                job.pipeline.infer(job.ready)
+                detected = job.pipeline.detect(job.ready)
                 failures = 0
             except Exception as error:
                 failures += 1
@@ -108,6 +118,8 @@ class InferenceThread:
                     msg = f"{failures} frames failed in a row, the last one: {error}"
                     self.fault = BackendError(msg)
                     self._on_ill()
+            else:
+                self._on_detected(Detected(job, detected))
+                del detected
             self._turns_ns.append(self._clock.monotonic_ns() - begun_ns)
             del job  # its frame may be a slot that a camera is waiting for
-            self.job = None

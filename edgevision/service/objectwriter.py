@@ -43,13 +43,9 @@ class ObjectWriter:
         """Return the `end` that is told at the next start if the service cannot tell it itself.
 
         Its id is the object's own with a digit more, so it is unique, and the same however often
-        this is written. It ended when it was last seen.
+        this is written.
         """
-        ended_at = state.started_at + timedelta(seconds=state.duration_s)
-        event = ObjectEvent(
-            "end", "interrupted", state, replace(state, ended_at=ended_at), occurred_at=ended_at
-        )
-        message = self._message(event, f"{state.id}e")
+        message = self._message(interrupted(state), f"{state.id}e")
         return Message(self.topics.events(message.camera), message.encode(), qos=1)
 
     def count(self, occupancy: Occupancy) -> Message:
@@ -130,6 +126,13 @@ class ObjectWriter:
             dwell_s=event.dwell_s,
             object=_record(event.object),
         )
+
+
+def interrupted(state: ObjectState) -> ObjectEvent:
+    """Return the end of an object whose service broke off: it ended when it was last seen."""
+    ended_at = state.started_at + timedelta(seconds=state.duration_s)
+    after = replace(state, ended_at=ended_at)
+    return ObjectEvent("end", "interrupted", state, after, occurred_at=ended_at)
 
 
 def _record(state: ObjectState) -> ObjectRecord:

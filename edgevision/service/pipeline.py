@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgevision.clock import elapsed_ms
 from edgevision.detection.detector import Detector
 from edgevision.errors import ConfigError
 from edgevision.inference.preprocess import Preprocessor
+from edgevision.labels import scene_faults
 from edgevision.records import DetectedObject, FrameResult, StageLatency
+from edgevision.service.watcher import make_watchers
+from edgevision.service.writer import EventIds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from edgevision.cameraconfig import DetectionConfig
     from edgevision.card import Model
     from edgevision.clock import Clock
     from edgevision.config import Config
     from edgevision.inference.backend import Backend
     from edgevision.inference.preprocess import PreparedInput
     from edgevision.records import Detections, Frame
+    from edgevision.service.watcher import Watcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,25 @@ class PreparedFrame:
         return self.frame.camera
 
 
+@dataclass(frozen=True, slots=True)
+class DetectedFrame:
+    """A frame with what the network found in it.
+
+    Attributes:
+        ready: the frame and the network's input.
+        candidates: all boxes down to the weak ones, best score first.
+        taken_ns: monotonic stamp before the network ran.
+        inferred_ns: monotonic stamp after it.
+        decoded_ns: monotonic stamp when the boxes were found.
+    """
+
+    ready: PreparedFrame
+    candidates: tuple[DetectedObject, ...]
+    taken_ns: int
+    inferred_ns: int
+    decoded_ns: int
+
+
 class Pipeline:
     """Preprocess, infer, detect, hand over. Needs no thread, no sleep and no broker."""
 
@@ -55,6 +80,8 @@ class Pipeline:
         config: Config,
         clock: Clock,
         publish: Callable[[FrameResult], None],
+        watchers: Mapping[str, Watcher] | None = None,
+        lowest_score: float = 1.0,
     ) -> None:
         """Wire the rooms.
 
@@ -64,6 +91,9 @@ class Pipeline:
             config: detection settings, general and for each camera, and how to resize.
             clock: measures the stages.
             publish: called with each result.
+            watchers: follow the objects of each camera; default: new ones.
+            lowest_score: candidates are given from here on, where that is lower than what the
+                tracker takes.
 
         Raises:
             ConfigError: a camera's settings name a label that the model does not have.
@@ -73,7 +103,10 @@ class Pipeline:
         self._clock = clock
         self._publish = publish
         self._preprocessor = Preprocessor(model.card.input, config.runtime.resize)
-        self._detectors = make_detectors(model, config)
+        self._watchers = watchers or make_watchers(
+            config, new_id=EventIds(clock.wall()).next, clock=clock
+        )
+        self._detectors = make_detectors(model, config, lowest_score=lowest_score)
 
     def step(self, frame: Frame) -> FrameResult:
         """Take one frame all the way.
@@ -99,29 +132,54 @@ class Pipeline:
         Raises:
             BackendError: the network failed on it.
         """
+        return self.follow(self.detect(ready))
+
+    def detect(self, ready: PreparedFrame) -> DetectedFrame:
+        """Run the network and find the boxes.
+
+        Raises:
+            BackendError: the network failed.
+        """
         now_ns = self._clock.monotonic_ns
         frame, prepared = ready.frame, ready.prepared
         taken_ns = now_ns()
         raw = self._backend.run(prepared.image)
         inferred_ns = now_ns()
         detections = prepared.geometry.to_frame(self._detectors[frame.camera].detect(raw))
-        objects = self._name(detections)
-        decoded_ns = now_ns()
+        return DetectedFrame(
+            ready=ready,
+            candidates=self._name(detections),
+            taken_ns=taken_ns,
+            inferred_ns=inferred_ns,
+            decoded_ns=now_ns(),
+        )
+
+    def follow(self, detected: DetectedFrame) -> FrameResult:
+        """Follow the objects and hand over the result. Frames of a camera come in order."""
+        ready, frame = detected.ready, detected.ready.frame
+        size_px = ready.prepared.geometry.frame_size_px
+        begun_ns = self._clock.monotonic_ns()
+        watched = self._watchers[frame.camera].step(frame, detected.candidates, size_px)
+        ended_ns = self._clock.monotonic_ns()
         result = FrameResult(
             camera=frame.camera,
             frame=frame.sequence,
             captured_at=frame.captured_at,
             captured_ns=frame.captured_ns,
-            frame_size_px=prepared.geometry.frame_size_px,
+            frame_size_px=size_px,
             latency_ms=StageLatency(
                 capture=elapsed_ms(frame.captured_ns, ready.begun_ns)
-                + elapsed_ms(ready.ended_ns, taken_ns),
+                + elapsed_ms(ready.ended_ns, detected.taken_ns),
                 preprocess=elapsed_ms(ready.begun_ns, ready.ended_ns),
-                inference=elapsed_ms(taken_ns, inferred_ns),
-                decode=elapsed_ms(inferred_ns, decoded_ns),
-                total=elapsed_ms(frame.captured_ns, decoded_ns),
+                inference=elapsed_ms(detected.taken_ns, detected.inferred_ns),
+                decode=elapsed_ms(detected.inferred_ns, detected.decoded_ns),
+                tracking=elapsed_ms(begun_ns, ended_ns),
+                total=elapsed_ms(frame.captured_ns, ended_ns),
             ),
-            objects=objects,
+            objects=watched.objects,
+            candidates=detected.candidates,
+            tracks=watched.tracks,
+            events=watched.events,
         )
         self._publish(result)
         return result
@@ -139,21 +197,29 @@ class Pipeline:
         )
 
 
-def make_detectors(model: Model, config: Config) -> dict[str, Detector]:
-    """Return a detector for each camera.
+def make_detectors(
+    model: Model, config: Config, *, lowest_score: float = 1.0
+) -> dict[str, Detector]:
+    """Return a detector for each camera, down to what its tracker takes or to a lower score.
 
     Raises:
         ConfigError: settings name labels that the model does not have; all of them.
     """
     detectors: dict[str, Detector] = {}
-    faults: list[str] = []
+    faults: list[str] = list(scene_faults(model, config))
     for name in config.cameras:
         try:
             own = config.cameras[name].detection is not None
             key = f"cameras.{name}.detection" if own else "detection"
-            detectors[name] = Detector(model, config.detection_of(name), key=key)
+            detection = config.detection_of(name)
+            lowest = partial(_lowest, detection, lowest_score)
+            detectors[name] = Detector(model, detection, key=key, lowest=lowest)
         except ConfigError as error:
             faults += error.faults
     if faults:
         raise ConfigError(*dict.fromkeys(faults))
     return detectors
+
+
+def _lowest(detection: DetectionConfig, lowest_score: float, label: str) -> float:
+    return min(detection.weak_score_of(label), lowest_score)

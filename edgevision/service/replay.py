@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -13,7 +14,9 @@ from edgevision.clock import ManualClock
 from edgevision.errors import SourceError
 from edgevision.inference.backend import open_backend
 from edgevision.records import Frame
+from edgevision.service.objectwriter import ObjectWriter
 from edgevision.service.pipeline import Pipeline
+from edgevision.service.watcher import make_watchers
 from edgevision.service.writer import EventIds, MessageWriter
 
 if TYPE_CHECKING:
@@ -22,16 +25,31 @@ if TYPE_CHECKING:
     from edgevision.cameraconfig import CameraConfig
     from edgevision.config import Config
     from edgevision.records import U8, FrameResult
+    from edgevision.tracks import Event
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# In place of the random part of ids: a replay gives the same ones each time.
+REPLAY = "00000000"
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedFrame:
-    """A frame and what was found in it."""
+    """A frame and what was found in it.
+
+    Attributes:
+        frame: the frame.
+        result: what was found.
+        follow_ns: how long it took to follow its objects, measured.
+    """
 
     frame: Frame
     result: FrameResult
+    follow_ns: int
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Return what is to be told of the objects."""
+        return self.result.events
 
 
 class Replay:
@@ -42,13 +60,17 @@ class Replay:
     latencies read 0, and `bench` is there to measure them.
     """
 
-    def __init__(self, config: Config, *, camera: str, start: datetime = EPOCH) -> None:
+    def __init__(
+        self, config: Config, *, camera: str, start: datetime = EPOCH, lowest_score: float = 1.0
+    ) -> None:
         """Load the model.
 
         Args:
             config: model and detection settings; the camera's own settings apply.
             camera: name that the messages carry.
             start: time of day of the first frame.
+            lowest_score: candidates are given from here on, where that is lower than what the
+                tracker takes.
 
         Raises:
             ConfigError, ModelError, BackendError: as when the daemon starts.
@@ -57,21 +79,28 @@ class Replay:
         self._clock = ManualClock(wall=start)
         model = load_model(config.model)
         backend = open_backend(model, config)
+        watchers = make_watchers(
+            config, new_id=EventIds(start, salt=REPLAY).next, clock=self._clock
+        )
+        self._watcher = watchers[camera]
         self._pipeline = Pipeline(
             model=model,
             backend=backend,
             config=config,
             clock=self._clock,
             publish=lambda _result: None,
+            watchers=watchers,
+            lowest_score=lowest_score,
         )
-        self.event_ids = EventIds(start, salt="00000000")
+        event_ids = EventIds(start, salt=REPLAY)
         self.writer = MessageWriter(
             config,
             model_name=model.card.name,
             backend_name=backend.name,
             started_at=start,
-            event_ids=self.event_ids,
+            event_ids=event_ids,
         )
+        self.objects = ObjectWriter(config, event_ids)
 
     def step(self, image: U8, sequence: int = 0) -> ReplayedFrame:
         """Take one image all the way.
@@ -80,7 +109,14 @@ class Replay:
             BadFrameError: the image cannot be used.
         """
         frame = Frame(self._camera, sequence, image, self._clock.monotonic_ns(), self._clock.wall())
-        return ReplayedFrame(frame, self._pipeline.step(frame))
+        detected = self._pipeline.detect(self._pipeline.prepare(frame))
+        begun_ns = time.perf_counter_ns()
+        result = self._pipeline.follow(detected)
+        return ReplayedFrame(frame, result, time.perf_counter_ns() - begun_ns)
+
+    def end(self) -> tuple[Event, ...]:
+        """End the objects that are still there, as a camera does that delivers no more."""
+        return self._watcher.close("camera")
 
     def play(
         self, source: CameraConfig, on_open: Callable[[int | None], None]

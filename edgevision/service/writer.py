@@ -68,7 +68,7 @@ class MessageWriter:
         self._cameras = config.cameras
         self._model = model_name
         self._backend = backend_name
-        self._started_at = started_at
+        self.started_at = started_at
         self._event_ids = event_ids or EventIds(started_at)
 
     def online(self, problems: tuple[str, ...] = ()) -> Message:
@@ -153,7 +153,7 @@ class MessageWriter:
                 "version": __version__,
                 "model": self._model,
                 "backend": self._backend,
-                "started_at": self._started_at,
+                "started_at": self.started_at,
                 "problems": problems,
             }
         )

@@ -15,6 +15,7 @@ from edgevision.cli.watch import _parsed
 from edgevision.messaging.topics import Topics
 
 TOPICS = Topics("edgevision/porch")
+STAGES = ("capture", "preprocess", "inference", "decode", "tracking", "total")
 ESCAPES = "\x1b[2J\x9b31m\x07[bold]\u202e[/nothing]"
 
 
@@ -28,7 +29,7 @@ def detections(**changes: Any) -> bytes:
         "frame_size": [640, 480],
         "model": "m",
         "backend": "b",
-        "latency_ms": dict.fromkeys(("capture", "preprocess", "inference", "decode", "total"), 1.0),
+        "latency_ms": dict.fromkeys(STAGES, 1.0),
         "detections": [{"label": "Cat", "score": 0.5, "box": [0, 0, 1, 1]}],
     }
     return json.dumps({**message, **changes}).encode()

@@ -30,7 +30,9 @@ def _detections(**changed: object) -> DetectionsMessage:
         "frame_size": (640, 480),
         "model": "m",
         "backend": "onnxruntime",
-        "latency_ms": LatencyRecord(capture=1, preprocess=2, inference=3, decode=4, total=10),
+        "latency_ms": LatencyRecord(
+            capture=1, preprocess=2, inference=3, decode=4, tracking=5, total=15
+        ),
         "detections": (DetectionRecord(label="Cat", score=0.123456, box=(0.1, 0.2, 0.3, 0.4)),),
     }
     return DetectionsMessage.model_validate(fields | changed)

@@ -18,7 +18,6 @@ from edgevision.config import DEFAULT_MODEL, bundled
 from edgevision.messaging.contract import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -29,31 +28,64 @@ def _wait_for_end(listener: Listener) -> None:
     )
 
 
+def types(listener: Listener, camera: str) -> set[str]:
+    return {message["type"] for message in listener.json(f"{camera}/events")}
+
+
 def test_every_message_of_a_run_is_valid_under_the_contract(
     mosquitto: Mosquitto, listener: Listener, tmp_path: Path
 ) -> None:
-    cameras = {"yard": {"source": RECORDING, "loop": True}, "gone": {"source": "/dev/video99"}}
+    scene = {
+        "zones": {"all": {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]], "loiter_after_s": 1}},
+        "lines": {"middle": {"points": [[0.5, 0], [0.5, 1]]}},
+    }
+    cameras = {
+        "yard": {"source": RECORDING, "loop": True, **scene},
+        "gone": {"source": "/dev/video99"},
+    }
     with running(tmp_path, settings(mosquitto.port, cameras)) as daemon:
-        listener.wait_for("yard/detections", 30)
+        wait_until(lambda: {"new", "loitering"} <= types(listener, "yard"), 60)
         listener.wait_for("porch/metrics", 2)
         listener.wait_for("yard/metrics", 2)
         assert daemon.terminate() == 0
         listener.wait_status("porch/status", "offline")
     document = schema()
-    kinds: list[tuple[Callable[[str], bool], str]] = [
-        (lambda t: t == "edgevision/porch/status", "StatusMessage"),
-        (lambda t: t == "edgevision/porch/metrics", "BoardMetricsMessage"),
-        (lambda t: t.endswith("/detections"), "DetectionsMessage"),
-        (lambda t: t.endswith("/events"), "CameraEventMessage"),
-        (lambda t: t.endswith("/status"), "CameraStatusMessage"),
-        (lambda t: t.endswith("/metrics"), "CameraMetricsMessage"),
-    ]
+    kinds = {
+        "edgevision/porch/status": "StatusMessage",
+        "edgevision/porch/metrics": "BoardMetricsMessage",
+        "/detections": "DetectionsMessage",
+        "/status": "CameraStatusMessage",
+        "/metrics": "CameraMetricsMessage",
+        "/lines/middle/count": "LineCountMessage",
+    }
+    events = {
+        "status": "CameraEventMessage",
+        "new": "ObjectEventMessage",
+        "update": "ObjectEventMessage",
+        "end": "ObjectEventMessage",
+        "zone": "ZoneEventMessage",
+        "loitering": "LoiteringEventMessage",
+        "line": "LineEventMessage",
+    }
     seen = set()
     for topic, payload in listener.messages():
-        name = next(name for matches, name in kinds if matches(topic))
-        jsonschema.validate(json.loads(payload), document | {"$ref": f"#/$defs/{name}"})
-        seen.add(name)
-    assert seen == {name for _, name in kinds}
+        if topic.endswith("/snapshot"):
+            assert payload.startswith(b"\xff\xd8")
+            seen.add("snapshot")
+        elif topic.endswith("/count") and "/lines/" not in topic:
+            assert int(payload) >= 0
+            seen.add("count")
+        elif topic.endswith("/config"):
+            assert json.loads(payload)["cmps"]
+            seen.add("config")
+        else:
+            message = json.loads(payload)
+            of_type = events.get(message.get("type", ""), "") if topic.endswith("/events") else ""
+            name = of_type or next(kind for end, kind in kinds.items() if topic.endswith(end))
+            jsonschema.validate(message, document | {"$ref": f"#/$defs/{name}"})
+            seen.add(message["type"] if of_type else name)
+    everything = {*kinds.values(), "status", "new", "end", "zone", "loitering", "config"}
+    assert seen >= everything | {"count", "snapshot"}
 
 
 def test_the_recording_gives_the_objects_that_are_in_it(

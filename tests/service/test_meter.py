@@ -26,7 +26,9 @@ def _reader(status: Status = "online") -> CameraReader:
 
 
 def _result(captured_ns: int, total_ms: float = 10.0) -> FrameResult:
-    latency = StageLatency(capture=1, preprocess=1, inference=7, decode=1, total=total_ms)
+    latency = StageLatency(
+        capture=1, preprocess=1, inference=6, decode=1, tracking=1, total=total_ms
+    )
     return FrameResult("yard", 0, AT, captured_ns, (640, 480), latency, ())
 
 

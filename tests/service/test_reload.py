@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,9 @@ def test_another_prefix_says_good_bye_under_the_old_one(
         listener.wait_status("attic/yard/status", "online", 30)
         last = listener.wait_status("porch/status", "offline", 30)
         assert last["reason"] == "configuration reloaded"
-        assert listener.wait_status("porch/yard/status", "offline")
+        said = [text for topic, text in listener.messages() if topic.endswith("porch/yard/status")]
+        assert json.loads(said[-2])["status"] == "offline"
+        assert said[-1] == b""  # nothing stays there for ever
         listener.wait_for("attic/yard/detections", seconds=30)
 
 
