@@ -148,6 +148,7 @@ class FrameResult:
         candidates: all boxes down to the weak ones that only the tracker takes, best score first.
         tracks: the confirmed objects; none where nothing is tracked.
         events: what is to be told of them.
+        inferred: False for a frame of a still scene, in which nothing was looked for.
     """
 
     camera: str
@@ -160,3 +161,4 @@ class FrameResult:
     candidates: tuple[DetectedObject, ...] = ()
     tracks: tuple[Track, ...] = ()
     events: tuple[Event, ...] = ()
+    inferred: bool = True

@@ -32,7 +32,7 @@ def main(config_file: str, ledger_file: str, run: int) -> None:
     ledger = os.open(ledger_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def record() -> None:
-        publisher = daemon._uplink._publisher
+        publisher = daemon.uplink._publisher
         number = 0
         while True:
             lines = []

@@ -40,6 +40,7 @@ ALLOWED = {
         "cli/detect.py",
         "cli/replay.py",
         "detection/draw.py",
+        "detection/motion.py",
         "detection/nms.py",
         "detection/snapshot.py",
         "inference/preprocess.py",

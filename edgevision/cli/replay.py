@@ -77,7 +77,7 @@ def replay(config: Config, source: CameraConfig, options: ReplayOptions) -> bool
             for replayed in runner.play(source, lambda count: bar.update(task, total=count)):
                 if options.events:
                     sink.take(map(runner.objects.event, replayed.events))
-                else:
+                elif replayed.result.inferred:
                     sink.take([runner.writer.detections(replayed.result)])
                 if video is not None:
                     video.add(replayed)

@@ -157,13 +157,15 @@ class LatencyPercentilesRecord(Record):
 class FramesRecord(Record):
     """What became of the frames since the start of the service, or of the camera by a reload.
 
-    captured = inferred + overwritten + unusable, but for frames on their way right now; inferred
-    = published + unpublished.
+    captured = inferred + still + overwritten + unusable, but for frames on their way right now;
+    inferred = published + unpublished.
     """
 
     captured: Count
     inferred: Count
     published: Count
+    still: Count
+    """Not inferred, because nothing moved in them."""
     overwritten: Count
     """Not inferred, because a newer frame had arrived or the service ended."""
     unusable: Count

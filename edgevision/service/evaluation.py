@@ -38,6 +38,7 @@ class Judged:
         candidates: all detections, down to `LOWEST_SCORE`.
         tracks: the confirmed objects.
         tracking_ms: how long tracking took, measured.
+        inferred: False for a frame of a still scene: only its tracks are judged.
     """
 
     size_px: tuple[int, int]
@@ -45,6 +46,7 @@ class Judged:
     candidates: Sequence[DetectedObject]
     tracks: Sequence[Track]
     tracking_ms: float
+    inferred: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class Evaluation:
             (judged.published, self._published),
             (judged.candidates, self._candidates),
         ):
+            if not judged.inferred:
+                continue
             own = [one for one in found if one.label == self._label]
             boxes = _corners([one.box_frac for one in own], judged.size_px)
             scores = np.array([one.score for one in own], np.float32)
@@ -165,6 +169,7 @@ def _judge(
             result.candidates,
             result.tracks,
             replayed.follow_ns / NS_PER_MS,
+            inferred=result.inferred,
         )
 
 

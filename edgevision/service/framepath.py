@@ -99,6 +99,10 @@ class FramePath:
         camera.show(frame)
         try:
             ready = pipeline.prepare(frame)
+            if not ready.wanted:
+                camera.meter.still(frame.captured_ns)
+                pipeline.pass_over(ready)
+                return
         except Exception:
             camera.meter.failed()
             log.exception("camera %s: frame %s cannot be prepared", frame.camera, frame.sequence)

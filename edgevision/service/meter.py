@@ -35,6 +35,7 @@ class CameraMeter:
         """Measure rates over `window_s` seconds."""
         self._lock = threading.Lock()
         self._failed = 0
+        self._still = 0
         self._waiting_ns: int | None = None
         self._inferred = 0
         self._published = 0
@@ -85,6 +86,13 @@ class CameraMeter:
             self._failed += 1
             self._waiting_ns = None
 
+    def still(self, captured_ns: int) -> None:
+        """Note a frame that was not inferred because nothing moves; an earlier one may wait."""
+        with self._lock:
+            self._still += 1
+            if self._waiting_ns == captured_ns:
+                self._waiting_ns = None
+
     def inferred(self, result: FrameResult, now_ns: int, *, published: bool) -> None:
         """Note a result and whether its message was taken."""
         now_s = now_ns / NS_PER_S
@@ -129,6 +137,7 @@ class CameraMeter:
                     captured=reader.captured,
                     inferred=self._inferred,
                     published=self._published,
+                    still=self._still,
                     overwritten=overwritten + reader.overwritten,
                     unusable=reader.unusable + self._failed,
                     unpublished=self._inferred - self._published,

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from edgevision.clock import elapsed_ms
 from edgevision.detection.detector import Detector
+from edgevision.detection.merge import in_window, merge
 from edgevision.errors import ConfigError
 from edgevision.inference.preprocess import Preprocessor
 from edgevision.labels import scene_faults
 from edgevision.records import DetectedObject, FrameResult, StageLatency
+from edgevision.service.glance import Glance
 from edgevision.service.watcher import make_watchers
 from edgevision.service.writer import EventIds
 
@@ -24,8 +26,21 @@ if TYPE_CHECKING:
     from edgevision.config import Config
     from edgevision.inference.backend import Backend
     from edgevision.inference.preprocess import PreparedInput
-    from edgevision.records import Detections, Frame
+    from edgevision.records import U8, Detections, Frame
     from edgevision.service.watcher import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCrop:
+    """A part of a frame with the network's input made from it.
+
+    Attributes:
+        image: uint8 [1, h, w, 3] BGR.
+        window_frac: (x0, y0, x1, y1), its corners as fractions of the frame.
+    """
+
+    image: U8
+    window_frac: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +50,16 @@ class PreparedFrame:
     Attributes:
         frame: as captured.
         prepared: the network's input and the way back.
+        crops: parts of the frame that are inferred besides it.
+        wanted: whether it is worth inferring; False: nothing moves.
         begun_ns: monotonic stamp before it was made.
         ended_ns: monotonic stamp after it was made.
     """
 
     frame: Frame
     prepared: PreparedInput
+    crops: tuple[PreparedCrop, ...]
+    wanted: bool
     begun_ns: int
     ended_ns: int
 
@@ -107,6 +126,7 @@ class Pipeline:
             config, new_id=EventIds(clock.wall()).next, clock=clock
         )
         self._detectors = make_detectors(model, config, lowest_score=lowest_score)
+        self._glances = {name: Glance(camera) for name, camera in config.cameras.items()}
 
     def step(self, frame: Frame) -> FrameResult:
         """Take one frame all the way.
@@ -124,7 +144,14 @@ class Pipeline:
         """
         begun_ns = self._clock.monotonic_ns()
         prepared = self._preprocessor.prepare(frame.image)
-        return PreparedFrame(frame, prepared, begun_ns, self._clock.monotonic_ns())
+        glance = self._glances[frame.camera].look(frame, prepared.image[0])
+        crops = tuple(
+            PreparedCrop(self._preprocessor.prepare(crop.image).image, crop.window_frac)
+            for crop in glance.crops
+        )
+        return PreparedFrame(
+            frame, prepared, crops, glance.wanted, begun_ns, self._clock.monotonic_ns()
+        )
 
     def infer(self, ready: PreparedFrame) -> FrameResult:
         """Take a prepared frame the rest of the way.
@@ -132,7 +159,7 @@ class Pipeline:
         Raises:
             BackendError: the network failed on it.
         """
-        return self.follow(self.detect(ready))
+        return self.follow(self.detect(ready)) if ready.wanted else self.pass_over(ready)
 
     def detect(self, ready: PreparedFrame) -> DetectedFrame:
         """Run the network and find the boxes.
@@ -143,9 +170,18 @@ class Pipeline:
         now_ns = self._clock.monotonic_ns
         frame, prepared = ready.frame, ready.prepared
         taken_ns = now_ns()
+        detector = self._detectors[frame.camera]
+        # Each decoded before the next run, which may use the memory of its outputs again.
+        crops = [
+            in_window(crop.window_frac, detector.detect(self._backend.run(crop.image)))
+            for crop in ready.crops
+        ]
         raw = self._backend.run(prepared.image)
         inferred_ns = now_ns()
-        detections = prepared.geometry.to_frame(self._detectors[frame.camera].detect(raw))
+        detections = prepared.geometry.to_frame(detector.detect(raw))
+        if crops:
+            detections = merge(detections, crops)
+        self._glances[frame.camera].found(frame, detections)
         return DetectedFrame(
             ready=ready,
             candidates=self._name(detections),
@@ -183,6 +219,23 @@ class Pipeline:
         )
         self._publish(result)
         return result
+
+    def pass_over(self, ready: PreparedFrame) -> FrameResult:
+        """Take a frame that is not wanted: what was there is still there. Nothing is published."""
+        frame, watcher = ready.frame, self._watchers[ready.frame.camera]
+        watched = watcher.keep(frame)
+        return FrameResult(
+            camera=frame.camera,
+            frame=frame.sequence,
+            captured_at=frame.captured_at,
+            captured_ns=frame.captured_ns,
+            frame_size_px=ready.prepared.geometry.frame_size_px,
+            latency_ms=StageLatency(0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+            objects=watched.objects,
+            tracks=watched.tracks,
+            events=watched.events,
+            inferred=False,
+        )
 
     def _name(self, detections: Detections) -> tuple[DetectedObject, ...]:
         """Turn corners into left upper corner and size, and class ids into labels."""

@@ -109,7 +109,10 @@ class Replay:
             BadFrameError: the image cannot be used.
         """
         frame = Frame(self._camera, sequence, image, self._clock.monotonic_ns(), self._clock.wall())
-        detected = self._pipeline.detect(self._pipeline.prepare(frame))
+        ready = self._pipeline.prepare(frame)
+        if not ready.wanted:
+            return ReplayedFrame(frame, self._pipeline.pass_over(ready), 0)
+        detected = self._pipeline.detect(ready)
         begun_ns = time.perf_counter_ns()
         result = self._pipeline.follow(detected)
         return ReplayedFrame(frame, result, time.perf_counter_ns() - begun_ns)

@@ -36,7 +36,7 @@ class Retained:
         """Keep these and nothing else: what is left out is taken back."""
         self._wanted = {message.topic: message for message in messages}
 
-    def hold(self, topics: frozenset[str], used: Set[str]) -> None:
+    def hold(self, topics: frozenset[str], used: frozenset[str]) -> None:
         """Leave topics alone that somebody else writes, until they are no longer held.
 
         Args:

@@ -119,10 +119,11 @@ class Watcher:
         )
         return Watched(objects, tracks, events)
 
-    def keep(self, frame: Frame) -> tuple[Event, ...]:
+    def keep(self, frame: Frame) -> Watched:
         """Take a frame in which nothing moves: what was there is still there."""
         with self._lock:
-            return self._look(self._tracker.keep(self._later(frame)), frame)
+            tracks = self._tracker.keep(self._later(frame))
+            return Watched((), tracks, self._look(tracks, frame))
 
     def close(self, reason: Reason) -> tuple[Event, ...]:
         """End every object: no frame will come for a while."""

@@ -289,6 +289,7 @@ def test_bench_reports_every_figure() -> None:
         "preprocess",
         "inference",
         "decode boxes",
+        "tracking",
         "publish",
     }
     assert report["whole_path_fps"] > 0

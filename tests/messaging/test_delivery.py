@@ -132,7 +132,7 @@ class Arena:
         fresh = self.proxy.taken[self._read :]
         self._read += len(fresh)
         for each in fresh:
-            body = json.loads(each.payload)
+            body = json.loads(each.payload) if each.payload[:1] == b"{" else {}
             if "key" in body:
                 self._taken.setdefault(tuple(body["key"]), each.at_s)
         return self._taken

@@ -1,0 +1,124 @@
+"""Motion: what differs from a background that is learned as time goes by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import cv2
+import numpy as np
+
+from edgevision.clock import NS_PER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edgevision.records import F32, U8
+    from edgevision.sceneconfig import MotionConfig, Point
+    from edgevision.tracks import BoxFrac
+
+    Polygon: TypeAlias = tuple[Point, ...]
+
+# The picture is looked at in this size: means over the pixels below take away their noise.
+SIDE_PX = 100
+# What stays where it is becomes background with this time constant, in seconds.
+LEARNING_S = 3.0
+# Where more of the picture than this changes at once, the light has changed, or the camera.
+FLOOD = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """What moves in one frame.
+
+    Attributes:
+        boxes_frac: (x, y, w, h) of each moving part as fractions of the frame, largest first.
+        area_frac: share of the frame that differs from the background, 0..1.
+    """
+
+    boxes_frac: tuple[BoxFrac, ...]
+    area_frac: float
+
+
+class MotionDetector:
+    """A running mean of the picture, and what differs from it. For one camera and one thread."""
+
+    def __init__(self, config: MotionConfig, masks: Iterable[Polygon] = ()) -> None:
+        """Begin without a background.
+
+        Args:
+            config: how much has to change to count.
+            masks: corners as fractions of the frame; what changes inside does not count.
+        """
+        self._threshold = config.threshold
+        self._min_px = config.min_area * SIDE_PX * SIDE_PX
+        self._counts = np.full((SIDE_PX, SIDE_PX), 255, np.uint8)
+        for corners in masks:
+            points = np.round(np.array(corners) * SIDE_PX).astype(np.int32)
+            cv2.fillPoly(self._counts, [points], 0)
+        self._masked = not self._counts.all()
+        self._background: F32 | None = None
+        self._seen_ns = 0
+
+    def update(self, picture: U8, now_ns: int) -> Motion:
+        """Look at a frame and learn it.
+
+        The first frame, and one in which nearly everything has changed, becomes the background
+        at once; the latter counts as motion, once.
+
+        Args:
+            picture: uint8 [h, w, 3] BGR, whole frame in any size and shape.
+            now_ns: monotonic stamp of the frame.
+        """
+        small = cv2.resize(picture, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+        grey: F32 = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
+        elapsed_s, self._seen_ns = max(0, now_ns - self._seen_ns) / NS_PER_S, now_ns
+        if self._background is None:
+            self._background = grey
+            return Motion((), 0.0)
+        changed = (np.abs(grey - self._background) > self._threshold).astype(np.uint8)
+        if self._masked:
+            changed &= self._counts
+        area_frac = float(np.count_nonzero(changed)) / changed.size
+        if area_frac > FLOOD:
+            self._background = grey
+            return Motion(((0.0, 0.0, 1.0, 1.0),), area_frac)
+        cv2.accumulateWeighted(grey, self._background, 1 - math.exp(-elapsed_s / LEARNING_S))
+        return Motion(self._boxes(changed) if area_frac else (), area_frac)
+
+    def _boxes(self, changed: U8) -> tuple[BoxFrac, ...]:
+        """Return the connected parts that are large enough, largest first."""
+        count, _, parts, _ = cv2.connectedComponentsWithStats(changed, connectivity=8)
+        found = sorted(parts[1:count].tolist(), key=lambda part: (-part[4], part))
+        return tuple(
+            (x / SIDE_PX, y / SIDE_PX, w / SIDE_PX, h / SIDE_PX)
+            for x, y, w, h, area in found
+            if area >= self._min_px
+        )
+
+
+class Gate:
+    """Whether a frame is worth inferring, by monotonic time."""
+
+    def __init__(self, config: MotionConfig) -> None:
+        """Let the first frame through."""
+        self._hold_ns = round(config.hold_s * NS_PER_S)
+        self._refresh_ns = round(config.refresh_s * NS_PER_S)
+        self._moved_ns: int | None = None
+        self._passed_ns: int | None = None
+
+    def passes(self, motion: Motion, now_ns: int) -> bool:
+        """Return whether to infer this frame: something moves or did lately, or it is time to.
+
+        Args:
+            motion: what moves in it.
+            now_ns: monotonic stamp of the frame.
+        """
+        if motion.boxes_frac:
+            self._moved_ns = now_ns
+        held = self._moved_ns is not None and now_ns - self._moved_ns <= self._hold_ns
+        due = self._passed_ns is None or now_ns - self._passed_ns >= self._refresh_ns
+        if held or due:
+            self._passed_ns = now_ns
+        return held or due

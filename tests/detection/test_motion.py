@@ -1,0 +1,127 @@
+"""Motion in front of a camera, and whether it wakes the network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgevision.clock import NS_PER_S
+from edgevision.detection.motion import Gate, Motion, MotionDetector
+from edgevision.records import U8
+from edgevision.sceneconfig import MotionConfig
+
+RNG = np.random.default_rng(3)
+STILL = Motion((), 0.0)
+MOVING = Motion(((0.1, 0.1, 0.2, 0.2),), 0.04)
+
+
+def room(seed: int = 1) -> U8:
+    """A picture with some structure."""
+    blocks = np.random.default_rng(seed).integers(40, 160, (10, 10, 3), np.uint8)
+    return np.kron(blocks, np.ones((30, 30, 1), np.uint8))
+
+
+def noisy(picture: U8, sigma: float = 4.0) -> U8:
+    noise = RNG.normal(0, sigma, picture.shape)
+    return (picture + noise).clip(0, 255).astype(np.uint8)
+
+
+def with_visitor(picture: U8, x: int, y: int, w: int, h: int) -> U8:
+    changed = picture.copy()
+    changed[y : y + h, x : x + w] = 255 - changed[y : y + h, x : x + w] // 2
+    return changed
+
+
+def settled(fps: float = 10, seconds: float = 5, **config: float) -> tuple[MotionDetector, int]:
+    """A detector that has looked at the empty room, and the stamp of the next frame."""
+    detector = MotionDetector(MotionConfig.model_validate(config))
+    frames = round(seconds * fps)
+    for number in range(frames):
+        assert detector.update(noisy(room()), round(number / fps * NS_PER_S)).boxes_frac == ()
+    return detector, round(frames / fps * NS_PER_S)
+
+
+def test_the_noise_of_a_sensor_is_no_motion() -> None:
+    settled(fps=5, seconds=20)
+
+
+@pytest.mark.parametrize("fps", [1, 5, 30])
+@pytest.mark.parametrize("size", [(12, 30), (60, 150)])
+def test_a_visitor_moves_in_the_first_frame_that_shows_one(
+    fps: float, size: tuple[int, int]
+) -> None:
+    detector, now_ns = settled(fps=fps)
+    motion = detector.update(noisy(with_visitor(room(), 90, 60, *size)), now_ns)
+    (x, y, w, h) = motion.boxes_frac[0]
+    assert (x, y) == pytest.approx((0.3, 0.2), abs=0.021)
+    assert (w, h) == pytest.approx((size[0] / 300, size[1] / 300), abs=0.041)
+
+
+def test_one_who_stands_still_becomes_background_after_the_same_time_at_any_rate() -> None:
+    taken_s = []
+    for fps in (4, 16):
+        detector, now_ns = settled(fps=fps)
+        for number in range(60 * fps):
+            frame = with_visitor(room(), 90, 60, 60, 150)
+            if not detector.update(frame, now_ns + round(number / fps * NS_PER_S)).boxes_frac:
+                taken_s.append(number / fps)
+                break
+    assert taken_s[0] == pytest.approx(taken_s[1], abs=0.3)
+    assert 2 < taken_s[0] < 15
+
+
+def test_light_that_is_switched_on_is_motion_once() -> None:
+    detector, now_ns = settled()
+    bright = (room() + 60).astype(np.uint8)
+    moved = [
+        bool(detector.update(bright, now_ns + number * NS_PER_S // 10).boxes_frac)
+        for number in range(5)
+    ]
+    assert moved == [True, False, False, False, False]
+
+
+def test_dusk_is_no_motion() -> None:
+    detector, now_ns = settled()
+    for number in range(600):
+        darker = (room() * (1 - number / 1000)).astype(np.uint8)
+        assert detector.update(darker, now_ns + number * NS_PER_S // 10).boxes_frac == ()
+
+
+def test_what_moves_behind_a_mask_does_not_count() -> None:
+    left = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+    detector = MotionDetector(MotionConfig(), [left])
+    detector.update(room(), 0)
+    assert detector.update(with_visitor(room(), 30, 60, 60, 60), NS_PER_S).boxes_frac == ()
+    assert detector.update(with_visitor(room(), 200, 60, 60, 60), NS_PER_S).boxes_frac
+
+
+def test_what_is_smaller_than_configured_does_not_count() -> None:
+    detector, now_ns = settled(min_area=0.05)
+    assert detector.update(with_visitor(room(), 90, 60, 30, 30), now_ns).boxes_frac == ()
+    assert detector.update(with_visitor(room(), 90, 60, 90, 90), now_ns).boxes_frac
+
+
+@given(
+    stamps_s=st.lists(st.floats(0, 100), min_size=1, max_size=50).map(sorted),
+    moves=st.lists(st.booleans(), min_size=50, max_size=50),
+)
+def test_a_frame_that_shows_motion_always_passes(stamps_s: list[float], moves: list[bool]) -> None:
+    gate = Gate(MotionConfig())
+    for stamp_s, moving in zip(stamps_s, moves, strict=False):
+        passes = gate.passes(MOVING if moving else STILL, round(stamp_s * NS_PER_S))
+        assert passes or not moving
+
+
+def test_a_still_scene_passes_at_first_and_then_every_30_s() -> None:
+    gate = Gate(MotionConfig())
+    passed = [at for at in range(100) if gate.passes(STILL, at * NS_PER_S)]
+    assert passed == [0, 30, 60, 90]
+
+
+def test_frames_pass_for_5_s_after_the_last_motion() -> None:
+    gate = Gate(MotionConfig())
+    gate.passes(STILL, 0)
+    passed = [at for at in range(1, 20) if gate.passes(MOVING if at == 4 else STILL, at * NS_PER_S)]
+    assert passed == [4, 5, 6, 7, 8, 9]
