@@ -68,7 +68,10 @@ def misspelt_address(source: str) -> str | None:
     schemes = "rtsp://, rtsps://, http:// or https://"
     if re.match(r"^[A-Za-z][\w+.-]*:/", source):
         return f"expected an address that begins with {schemes}, got {source.partition(':')[0]!r}:"
-    if re.match(r"^[^/\s]+:[^/\s]*@", source):
+    scheme = re.match(r"(?i)^(rtsps?|https?)[:/]", source)
+    if scheme and not os.path.exists(source):  # noqa: PTH110 - also of what no path can be
+        return f"expected an address that begins with {schemes}, got {scheme[1]!r} without ://"
+    if re.search(r"(^|/)[^/\s]+:[^/\s]*@", source) and not os.path.exists(source):  # noqa: PTH110
         return f"expected {schemes} before user and password, got an address without it"
     return None
 

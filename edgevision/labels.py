@@ -37,12 +37,17 @@ def label_faults(model: Model, key: str, labels: Iterable[str]) -> Iterator[str]
 
 
 def scene_faults(model: Model, config: Config) -> Iterator[str]:
-    """Yield a sentence for each unknown label of zones, lines, masks and entities."""
+    """Yield a sentence for each label of scenes and entities that is unknown or not looked for."""
     yield from label_faults(model, "homeassistant.labels", config.homeassistant.labels or ())
     for name, camera in config.cameras.items():
+        looked_for = config.detection_of(name).labels
         for part in ("zones", "lines", "masks"):
             for own, section in getattr(camera, part).items():
                 key = f"cameras.{name}.{part}.{own}"
                 yield from label_faults(model, f"{key}.labels", section.labels or ())
+                for label in section.labels or ():
+                    if looked_for is not None and label not in looked_for:
+                        expected = f"expected labels that are looked for ({', '.join(looked_for)})"
+                        yield f"{key}.labels: {expected}, got {label!r}; see detection.labels"
         for own, zone in camera.zones.items():
             yield from label_faults(model, f"cameras.{name}.zones.{own}.filters", zone.filters)

@@ -171,7 +171,14 @@ def test_a_password_in_a_path_or_behind_a_misspelt_scheme_is_hidden(text: str, s
 
 
 @pytest.mark.parametrize(
-    "source", ["rtps://u:hunter2@cam/s", "http:/u:hunter2@h", "u:hunter2@192.168.1.5/stream"]
+    "source",
+    [
+        "rtps://u:hunter2@cam/s",
+        "http:/u:hunter2@h",
+        "u:hunter2@192.168.1.5/stream",
+        "rtsp//u:hunter2@cam/s",
+        "//u:hunter2@cam/s",
+    ],
 )
 def test_an_address_that_is_none_is_refused_without_its_password(source: str) -> None:
     expected = misspelt_address(source)

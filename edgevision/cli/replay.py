@@ -66,6 +66,9 @@ def replay(config: Config, source: CameraConfig, options: ReplayOptions) -> bool
     config = config.model_copy(update={"cameras": {**config.cameras, options.camera: source}})
     golden = options.golden
     before = read_golden(golden.path) if golden and not golden.update else []
+    if golden and golden.update and not golden.path.parent.is_dir():
+        msg = f"{golden.path}: expected a folder that is there, got none"
+        raise OutputError(msg)
     runner = Replay(config, camera=options.camera, start=options.start)
     sink = _Sink(config, options)
     video = _AnnotatedVideo(options.annotate, source.fps) if options.annotate else None

@@ -28,6 +28,13 @@ LEARNING_S = 3.0
 FLOOD = 0.6
 
 
+# A refresh is so long, and so many frames at least: one look can miss what is there.
+REFRESH_NS = NS_PER_S
+REFRESH_FRAMES = 4
+# Without a frame for so long the scene may be another one.
+UNKNOWN_NS = 2 * NS_PER_S
+
+
 @dataclass(frozen=True, slots=True)
 class Motion:
     """What moves in one frame.
@@ -99,14 +106,20 @@ class MotionDetector:
 
 
 class Gate:
-    """Whether a frame is worth inferring, by monotonic time."""
+    """Whether a frame is worth inferring, by monotonic time.
+
+    A scene that nobody has seen yet, or not for a while, counts as one in which something moves:
+    an object is told after several looks, not after one.
+    """
 
     def __init__(self, config: MotionConfig) -> None:
-        """Let the first frame through."""
+        """Begin with a scene that nobody has seen."""
         self._hold_ns = round(config.hold_s * NS_PER_S)
         self._refresh_ns = round(config.refresh_s * NS_PER_S)
-        self._moved_ns: int | None = None
-        self._passed_ns: int | None = None
+        self._seen_ns: int | None = None
+        self._passed_ns = 0
+        self._open_until_ns = 0
+        self._burst = 0
 
     def passes(self, motion: Motion, now_ns: int) -> bool:
         """Return whether to infer this frame: something moves or did lately, or it is time to.
@@ -115,10 +128,15 @@ class Gate:
             motion: what moves in it.
             now_ns: monotonic stamp of the frame.
         """
-        if motion.boxes_frac:
-            self._moved_ns = now_ns
-        held = self._moved_ns is not None and now_ns - self._moved_ns <= self._hold_ns
-        due = self._passed_ns is None or now_ns - self._passed_ns >= self._refresh_ns
-        if held or due:
+        unknown = self._seen_ns is None or now_ns - self._seen_ns >= UNKNOWN_NS
+        self._seen_ns = now_ns
+        if motion.boxes_frac or unknown:
+            self._open_until_ns = now_ns + self._hold_ns
+        elif now_ns > self._open_until_ns and now_ns - self._passed_ns >= self._refresh_ns:
+            self._open_until_ns = now_ns + REFRESH_NS
+            self._burst = REFRESH_FRAMES
+        passes = now_ns <= self._open_until_ns or self._burst > 0
+        if passes:
             self._passed_ns = now_ns
-        return held or due
+            self._burst = max(0, self._burst - 1)
+        return passes

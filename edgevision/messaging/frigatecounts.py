@@ -26,8 +26,13 @@ class FrigateCounts:
     Bounded: a figure for each camera or zone and label, of which a model has so many.
     """
 
-    def __init__(self, config: Config) -> None:
-        """Begin with nobody anywhere."""
+    def __init__(self, config: Config, labels: Sequence[str]) -> None:
+        """Begin with nobody anywhere.
+
+        Args:
+            config: cameras and zones.
+            labels: the model's, without the background.
+        """
         self._cameras = frozenset(config.cameras)
         self._zones = (
             frozenset(zone for camera in config.cameras.values() for zone in camera.zones)
@@ -38,8 +43,10 @@ class FrigateCounts:
         for place in sorted(self._cameras | self._zones):
             self._told.update(dict.fromkeys(_topics(place, "all"), 0))
         for name in config.cameras:
-            for label in config.detection_of(name).labels or ():
-                self._told.update(dict.fromkeys(_topics(name, label), 0))
+            zones = self._zones.intersection(config.cameras[name].zones)
+            for label in config.detection_of(name).labels or labels:
+                for place in (name, *sorted(zones)):
+                    self._told.update(dict.fromkeys(_topics(place, label), 0))
 
     def changes(self, camera: str, objects: Sequence[ObjectState]) -> tuple[Message, ...]:
         """Take the objects that are at a camera now and return the counts that are others."""
@@ -55,6 +62,10 @@ class FrigateCounts:
     def everything(self) -> tuple[Message, ...]:
         """Return all counts, for a new connection."""
         return tuple(_message(topic, count) for topic, count in self._told.items())
+
+    def nobody(self) -> tuple[Message, ...]:
+        """Return zeros for what was told last to be there, for another configuration."""
+        return tuple(_message(topic, 0) for topic, count in self._told.items() if count)
 
     def _count(self) -> Counter[str]:
         counts: Counter[str] = Counter()

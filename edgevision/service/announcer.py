@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgevision.service.cameras import Camera
     from edgevision.service.parts import Parts, Writers
     from edgevision.service.uplink import Uplink
+    from edgevision.tracks import LineCount
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Announcer:
 
     def scenes(self, uplink: Uplink, parts: Parts, *, everything: bool) -> None:
         """Say how many objects are where, and what lines have counted; take back what has gone."""
-        side = self._frigate_side(parts.config)
+        side = self._frigate_side(uplink, parts)
         states = {name: status for name, (status, _) in self._statuses.items()}
         self._retained.want_only(
             [
@@ -102,10 +103,13 @@ class Announcer:
 
     def reset_lines(self, uplink: Uplink, parts: Parts, at_local: datetime) -> None:
         """Begin to count anew where it is the hour for it."""
+
+        def keep(count: LineCount) -> None:
+            uplink.record(None, count_notes(count))
+            log.info("camera %s: counters of line %s begin again", count.camera, count.line)
+
         for watcher in parts.watchers.values():
-            for count in watcher.reset_due(at_local):
-                uplink.record(None, count_notes(count))
-                log.info("camera %s: counters of line %s begin again", count.camera, count.line)
+            watcher.reset_due(at_local, keep)
 
     def good_bye(
         self, uplink: Uplink, parts: Parts, cameras: Iterable[Camera], state: CameraState
@@ -143,10 +147,16 @@ class Announcer:
             self._discovery = parts.config, tuple(m for m in found.messages if m.payload)
         return self._discovery[1]
 
-    def _frigate_side(self, config: Config) -> FrigateSide:
-        if self._frigate is None or self._frigate[0] is not config:
-            self._frigate = config, FrigateSide(config)
-        return self._frigate[1]
+    def _frigate_side(self, uplink: Uplink, parts: Parts) -> FrigateSide:
+        if self._frigate is not None:
+            config, side = self._frigate
+            if config is parts.config:
+                return side
+            for message in side.farewell():
+                uplink.telemetry(message)
+        side = FrigateSide(parts.config, known_labels(parts.engine.model))
+        self._frigate = parts.config, side
+        return side
 
 
 def _counts(writers: Writers, parts: Parts) -> Iterator[Message]:

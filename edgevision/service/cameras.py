@@ -78,8 +78,11 @@ class Camera:
 
     def show(self, frame: Frame) -> None:
         """Let those look at a frame who have asked to; on the camera's thread."""
-        while self._looks:
-            look, future = self._looks.popleft()
+        while True:
+            try:
+                look, future = self._looks.popleft()
+            except IndexError:  # also where one has just given up
+                return
             try:
                 future.set_result(look(frame))
             except Exception as error:  # noqa: BLE001 - whoever asked gets it

@@ -76,10 +76,11 @@ class CameraSet:
             on_end: called with the name of each that has ended, before another takes its place.
         """
         gone = [camera for camera in self if camera.name in names]
+        kept = {name: camera for name, camera in self._cameras.items() if name not in names}
+        self._cameras = kept  # the last frames of the others are nobody's
         _stop(gone, timeout_s)
         for camera in gone:
             on_end(camera.name)
-        kept = {name: camera for name, camera in self._cameras.items() if name not in names}
         self._cameras = {
             name: kept.get(name) or self._make(config, name) for name in config.cameras
         }

@@ -315,10 +315,13 @@ class Daemon:
         with self._uplink_lock:
             if changes.uplink:
                 self.uplink.stop("configuration reloaded", STOP_S / 2)
+                pictures = self.uplink.pictures
                 self.uplink = self._make_uplink(parts.config, parts.engine)
+                self.uplink.pictures = pictures  # those of other topics are sorted out later
                 self.uplink.start()
             else:
-                self.uplink.writers = self._builder.writers(parts.config, parts.engine)
+                writers = self._builder.writers(parts.config, parts.engine)
+                self.uplink.use(parts.config, writers)
         self.parts = parts
         self.cameras.change(
             parts.config, changes.cameras, timeout_s=STOP_S, on_end=self._frames.slots.forget

@@ -92,9 +92,9 @@ class FramePath:
 
     def captured(self, camera: Camera, frame: Frame) -> None:
         """Take a frame, on its camera's thread."""
-        if not self._holds(camera):  # a reload has just taken it out
-            return
         pipeline = self._pipeline()
+        if not self._holds(camera) or not pipeline.knows(camera.name):  # a reload takes it out
+            return
         camera.meter.captured(frame.captured_ns, frame.sequence)
         camera.show(frame)
         try:

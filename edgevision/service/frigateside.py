@@ -8,7 +8,7 @@ from edgevision.messaging import frigate
 from edgevision.messaging.frigatecounts import FrigateCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgevision.config import Config
     from edgevision.messaging.message import Message
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 class FrigateSide:
     """States and counts of one configuration as Frigate publishes them. For the main thread."""
 
-    def __init__(self, config: Config) -> None:
-        """Begin with nothing told; without `frigate_compat` there is nothing to tell."""
+    def __init__(self, config: Config, labels: Sequence[str]) -> None:
+        """Begin with nothing told; without `frigate_compat` there is nothing to tell.
+
+        Args:
+            config: cameras, zones and labels.
+            labels: the model's, without the background.
+        """
         self._enabled = config.frigate_compat
-        self._counts = FrigateCounts(config)
+        self._counts = FrigateCounts(config, labels)
         self._told: dict[str, CameraStatus] = {}
 
     def retained(self, statuses: Mapping[str, CameraStatus], *, online: bool) -> Iterator[Message]:
@@ -36,6 +41,11 @@ class FrigateSide:
             yield frigate.available(online=online)
             for camera, status in statuses.items():
                 yield from (m for m in frigate.camera_status(camera, status) if m.retain)
+
+    def farewell(self) -> Iterator[Message]:
+        """Yield zeros for what was there, before another configuration takes over."""
+        if self._enabled:
+            yield from self._counts.nobody()
 
     def passing(
         self,

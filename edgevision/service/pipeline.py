@@ -128,6 +128,10 @@ class Pipeline:
         self._detectors = make_detectors(model, config, lowest_score=lowest_score)
         self._glances = {name: Glance(camera) for name, camera in config.cameras.items()}
 
+    def knows(self, camera: str) -> bool:
+        """Return whether frames of this camera can be taken."""
+        return camera in self._glances
+
     def step(self, frame: Frame) -> FrameResult:
         """Take one frame all the way.
 

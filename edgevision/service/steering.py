@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from edgevision.config import Config
     from edgevision.service.daemon import Daemon
+    from edgevision.tracks import LineCount
 
 # How long a request waits for a camera's next frame.
 PICTURE_S = 2.0
@@ -85,8 +86,10 @@ class Steering:
         """Let the counters of one line begin again, or those of all lines of a camera."""
         for name in self.config.cameras[camera].lines:
             if line in {None, name}:
-                count = self._daemon.parts.watchers[camera].reset(name)
-                self._daemon.uplink.record(None, count_notes(count))
+                self._daemon.parts.watchers[camera].reset(name, self._keep)
+
+    def _keep(self, count: LineCount) -> None:
+        self._daemon.uplink.record(None, count_notes(count))
 
     def info(self) -> ServiceInfo:
         """Return what is running."""

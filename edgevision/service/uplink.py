@@ -65,10 +65,8 @@ class Uplink:
         Raises:
             ConfigError: a certificate or the password cannot be read.
         """
-        self.writers = writers
         self.pictures = Pictures()
-        self._snapshots = config.snapshots
-        self._frigate = config.frigate_compat
+        self.use(config, writers)
         outbox = Outbox(folder / OUTBOX_FILE, config.outbox, clock=clock)
         self._publisher = Publisher(outbox, clock=clock)
         self._client = MqttClient(
@@ -113,6 +111,12 @@ class Uplink:
     def healthy(self, now_ns: int) -> bool:
         """Return whether the publisher drains, or knows that the broker is away."""
         return self._publisher.healthy(now_ns)
+
+    def use(self, config: Config, writers: Writers) -> None:
+        """Write by another configuration of the same broker and topics."""
+        self.writers = writers
+        self._snapshots = config.snapshots
+        self._frigate = config.frigate_compat
 
     def start(self) -> None:
         """Open the outbox and begin to connect."""

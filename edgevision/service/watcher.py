@@ -79,7 +79,9 @@ class Watcher:
         self._retired = False
         # Questions from within `on_events` are allowed.
         self._lock = threading.RLock()
+        self._tracking = config.tracking
         self._tracker = Tracker(detection, config.tracking)
+        self._closed_ns = -1
         self._scene = Scene(
             camera,
             config.cameras[camera],
@@ -104,6 +106,8 @@ class Watcher:
         weak = self._detection.weak_score_of
         found = tuple(each for each in found if each.score >= weak(each.label))
         with self._lock:
+            if self._is_over(frame):
+                return Watched(self._published(found, {}), (), ())
             self._size_px = size_px
             tracks = self._tracker.step(found, frame.image, size_px, self._later(frame))
             events = self._look(tracks, frame)
@@ -112,16 +116,13 @@ class Watcher:
                 for track in tracks
                 if track.detection is not None
             }
-        objects = tuple(
-            replace(each, track_id=ids[index]) if ids.get(index) else each
-            for index, each in enumerate(found)
-            if each.score >= self._detection.min_score_of(each.label)
-        )
-        return Watched(objects, tracks, events)
+        return Watched(self._published(found, ids), tracks, events)
 
     def keep(self, frame: Frame) -> Watched:
         """Take a frame in which nothing moves: what was there is still there."""
         with self._lock:
+            if self._is_over(frame):
+                return Watched((), (), ())
             tracks = self._tracker.keep(self._later(frame))
             return Watched((), tracks, self._look(tracks, frame))
 
@@ -129,6 +130,9 @@ class Watcher:
         """End every object: no frame will come for a while."""
         with self._lock:
             now_ns = self._now_ns = max(self._now_ns, self._clock.monotonic_ns())
+            # What is on its way from before belongs to what has ended, and begins nothing.
+            self._closed_ns = now_ns
+            self._tracker = Tracker(self._detection, self._tracking)
             events = self._scene.close(reason, now_ns=now_ns, at=self._clock.wall())
             return self._tell(events, None)
 
@@ -153,27 +157,48 @@ class Watcher:
         with self._lock:
             return self._scene.line_counts()
 
-    def reset(self, line: str) -> LineCount:
+    def reset(self, line: str, keep: Callable[[LineCount], None]) -> None:
         """Begin to count anew.
+
+        Args:
+            line: its name.
+            keep: called with the counter before anything can cross the line.
 
         Raises:
             KeyError: there is no such line.
         """
         with self._lock:
-            return self._scene.reset(line, self._clock.wall())
+            keep(self._scene.reset(line, self._clock.wall()))
 
-    def reset_due(self, at_local: datetime) -> tuple[LineCount, ...]:
-        """Begin to count anew where it is the hour for it; return those counters."""
+    def reset_due(self, at_local: datetime, keep: Callable[[LineCount], None]) -> None:
+        """Begin to count anew where it is the hour for it.
+
+        Args:
+            at_local: the time of day where the camera is, aware.
+            keep: called with each such counter before anything can cross the line.
+        """
         with self._lock:
-            return self._scene.reset_due(at_local)
+            for count in self._scene.reset_due(at_local):
+                keep(count)
 
     def _look(self, tracks: tuple[Track, ...], frame: Frame) -> tuple[Event, ...]:
-        if self._retired:
-            return ()
         events = self._scene.step(
             tracks, now_ns=self._now_ns, at=frame.captured_at, frame_size_px=self._size_px
         )
         return self._tell(events, frame)
+
+    def _is_over(self, frame: Frame) -> bool:
+        return self._retired or frame.captured_ns <= self._closed_ns
+
+    def _published(
+        self, found: Sequence[DetectedObject], ids: Mapping[int, str | None]
+    ) -> tuple[DetectedObject, ...]:
+        """Return what is published of the detections, with the ids of their objects."""
+        return tuple(
+            replace(each, track_id=ids[index]) if ids.get(index) else each
+            for index, each in enumerate(found)
+            if each.score >= self._detection.min_score_of(each.label)
+        )
 
     def _tell(self, events: tuple[Event, ...], frame: Frame | None) -> tuple[Event, ...]:
         if events and self._on_events is not None:
@@ -210,6 +235,7 @@ def watch_settings(config: Config, camera: str) -> Mapping[str, Section | object
     """Return what decides how a camera's objects are followed; with other ones all begin anew."""
     own = config.cameras[camera]
     return {
+        "topics": (config.prefix, config.frigate_compat),
         "detection": config.detection_of(camera),
         "tracking": config.tracking,
         "zones": own.zones,

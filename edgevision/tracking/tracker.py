@@ -28,6 +28,8 @@ DUPLICATE_IOU = 0.3
 # What is not confirmed yet may be out of sight for this long, or for one frame.
 TENTATIVE_NS = NS_PER_S * 2 // 5
 MISSED_FRAMES = 1.5
+# In a still scene, what was seen so shortly before the last inferred frame was only overlooked.
+STILL_THERE_NS = NS_PER_S
 # More objects than any detector gives; beyond it those go that were not seen for the longest.
 MAX_TARGETS = 400
 
@@ -59,7 +61,7 @@ class Tracker:
         self._lost_after_ns = round(tracking.lost_after_s * NS_PER_S)
         self._targets: list[Target] = []
         self._aspect = 1.0
-        self._now_ns = 0
+        self._now_ns = self._inferred_ns = 0
         self._last_number = 0
 
     def step(
@@ -87,6 +89,7 @@ class Tracker:
             self._targets.clear()
             self._aspect = aspect
         interval_ns = self._advance(now_ns)
+        self._inferred_ns = now_ns
         observations = observe(found, image, frame_size_px, self._detection)
         confident = [one for one in observations if one.support >= CONFIDENT_SUPPORT]
         weak = [one for one in observations if one.support < CONFIDENT_SUPPORT]
@@ -105,9 +108,9 @@ class Tracker:
             now_ns: monotonic stamp of the frame.
 
         Returns:
-            As `step` does. Objects seen in the last frame are seen, and stand still.
+            As `step` does. Objects seen in the last second that was inferred stand still, seen.
         """
-        still = [one for one in self._targets if one.seen]
+        still = [one for one in self._targets if self._inferred_ns - one.seen_ns <= STILL_THERE_NS]
         interval_ns = self._advance(now_ns)
         for one in still:
             one.rest(now_ns)

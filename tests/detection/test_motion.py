@@ -114,14 +114,25 @@ def test_a_frame_that_shows_motion_always_passes(stamps_s: list[float], moves: l
         assert passes or not moving
 
 
-def test_a_still_scene_passes_at_first_and_then_every_30_s() -> None:
+def passed(moving_at: int | None = None, seconds: int = 110) -> list[int]:
+    """Return which of one frame a second pass a gate."""
     gate = Gate(MotionConfig())
-    passed = [at for at in range(100) if gate.passes(STILL, at * NS_PER_S)]
-    assert passed == [0, 30, 60, 90]
+    return [
+        at
+        for at in range(seconds)
+        if gate.passes(MOVING if at == moving_at else STILL, at * NS_PER_S)
+    ]
+
+
+def test_a_still_scene_passes_until_it_is_known_and_then_in_short_looks_every_30_s() -> None:
+    assert passed() == [*range(6), *range(35, 39), *range(68, 72), *range(101, 105)]
 
 
 def test_frames_pass_for_5_s_after_the_last_motion() -> None:
+    assert passed(moving_at=20, seconds=35) == [*range(6), *range(20, 26)]
+
+
+def test_a_scene_that_nobody_has_seen_for_a_while_is_an_unknown_one() -> None:
     gate = Gate(MotionConfig())
-    gate.passes(STILL, 0)
-    passed = [at for at in range(1, 20) if gate.passes(MOVING if at == 4 else STILL, at * NS_PER_S)]
-    assert passed == [4, 5, 6, 7, 8, 9]
+    assert [at for at in range(20) if gate.passes(STILL, at * NS_PER_S)] == [*range(6)]
+    assert [at for at in range(30, 45) if gate.passes(STILL, at * NS_PER_S)] == [*range(30, 36)]

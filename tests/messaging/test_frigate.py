@@ -179,7 +179,7 @@ def _counts(messages: tuple[Message, ...]) -> dict[str, int]:
 
 
 def test_an_object_counts_in_its_camera_its_zones_and_in_all() -> None:
-    counts = FrigateCounts(a_config({"yard": {"zones": {"drive": ZONE}}}))
+    counts = FrigateCounts(a_config({"yard": {"zones": {"drive": ZONE}}}), ())
     assert _counts(counts.changes("yard", [an_object()])) == {
         "yard/person": 1,
         "yard/person/active": 1,
@@ -193,7 +193,7 @@ def test_an_object_counts_in_its_camera_its_zones_and_in_all() -> None:
 
 
 def test_only_what_changed_is_told_and_what_has_gone_reads_0() -> None:
-    counts = FrigateCounts(a_config())
+    counts = FrigateCounts(a_config(), ())
     counts.changes("yard", [an_object()])
     assert _counts(counts.changes("yard", [an_object(stationary=True)])) == {
         "yard/person/active": 0,
@@ -204,7 +204,7 @@ def test_only_what_changed_is_told_and_what_has_gone_reads_0() -> None:
 
 
 def test_a_new_connection_is_told_every_count_with_its_zeros() -> None:
-    counts = FrigateCounts(a_config({"yard": {"detection": {"labels": ["Dog"]}}}))
+    counts = FrigateCounts(a_config({"yard": {"detection": {"labels": ["Dog"]}}}), ("Cat",))
     counts.changes("yard", [an_object()])
     assert _counts(counts.everything()) == {
         "yard/all": 1,
@@ -216,15 +216,33 @@ def test_a_new_connection_is_told_every_count_with_its_zeros() -> None:
     }
 
 
+def test_a_service_that_has_just_started_tells_zeros_for_every_label_and_zone() -> None:
+    counts = FrigateCounts(a_config({"yard": {"zones": {"drive": ZONE}}}), ("Person",))
+    told = _counts(counts.everything())
+    assert {"yard/person", "drive/person", "drive/person/active", "yard/all"} <= told.keys()
+    assert set(told.values()) == {0}
+
+
+def test_before_another_configuration_what_was_there_reads_0() -> None:
+    counts = FrigateCounts(a_config({"yard": {"zones": {"drive": ZONE}}}), ("Cat",))
+    counts.changes("yard", [an_object(stationary=True)])
+    assert _counts(counts.nobody()) == {
+        "yard/person": 0,
+        "yard/all": 0,
+        "drive/person": 0,
+        "drive/all": 0,
+    }
+
+
 def test_a_zone_of_two_cameras_is_counted_over_both() -> None:
     counts = FrigateCounts(
-        a_config({name: {"zones": {"drive": ZONE}} for name in ("yard", "gate")})
+        a_config({name: {"zones": {"drive": ZONE}} for name in ("yard", "gate")}), ()
     )
     counts.changes("yard", [an_object()])
     assert _counts(counts.changes("gate", [an_object(camera="gate")]))["drive/person"] == 2
 
 
 def test_a_zone_named_as_a_camera_does_not_add_to_the_camera_s_counts() -> None:
-    counts = FrigateCounts(a_config({"yard": {"zones": {"gate": ZONE}}, "gate": {}}))
+    counts = FrigateCounts(a_config({"yard": {"zones": {"gate": ZONE}}, "gate": {}}), ())
     changed = _counts(counts.changes("yard", [an_object(current_zones=("gate",))]))
     assert not [topic for topic in changed if topic.startswith("gate/")]

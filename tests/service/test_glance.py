@@ -50,10 +50,14 @@ def events(replayed: list[ReplayedFrame]) -> list[str]:
     return [event.kind for event in told if isinstance(event, ObjectEvent)]
 
 
-def test_a_still_scene_is_inferred_at_first_and_every_30_s(pictures: list[U8]) -> None:
-    replayed = play(player(motion={}), [pictures[60]] * 350)
+def test_a_still_scene_is_inferred_until_it_is_known_and_for_a_second_every_30_s(
+    pictures: list[U8],
+) -> None:
+    replayed = play(player(motion={}), [pictures[60]] * 380)
     inferred = [index for index, each in enumerate(replayed) if each.result.inferred]
-    assert inferred == [0, 300]
+    assert inferred == [*range(51), *range(350, 361)]
+    assert events(replayed).count("new") >= 1
+    assert events(replayed).count("end") == 0
 
 
 def test_what_stands_in_a_still_scene_stays_there_as_one_object_that_comes_to_rest(

@@ -307,3 +307,51 @@ def test_a_camera_that_stops_delivering_has_nobody_in_its_picture(
         wait_until(lambda: last(listener, "yard/zones/room/Person/count") == b"0", 30)
         assert ended <= begun
         assert isinstance(daemon, RunningDaemon)
+
+
+def test_a_reload_switches_pictures_and_frigate_s_topics_on_and_off(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    plain = settings(mosquitto.port, YARD, snapshots={"enabled": False})
+    with running(tmp_path, plain) as daemon:
+        label = wait_new(listener)["after"]["label"]
+        daemon.reload(settings(mosquitto.port, YARD, frigate_compat=True))
+        wait_until(lambda: frigate_event(listener, "new"), 30)
+        wait_until(lambda: said(listener, f"frigate/yard/{label.lower()}/snapshot"), 30)
+        daemon.reload(plain)
+        wait_until(lambda: frigate_event(listener, "end"), 30)
+        wait_until(lambda: said(listener, f"frigate/yard/{label.lower()}/snapshot")[-1] == b"", 30)
+        wait_until(lambda: said(listener, f"frigate/yard/{label.lower()}")[-1] == b"0", 30)
+        begun = {each["after"]["id"] for each in frigate_event(listener, "new")}
+        assert begun == {each["after"]["id"] for each in frigate_event(listener, "end")}
+
+
+def test_another_device_ends_the_objects_under_the_old_name(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    with running(tmp_path, settings(mosquitto.port, YARD)) as daemon:
+        wait_new(listener)
+        daemon.reload({**settings(mosquitto.port, YARD), "device": "attic"})
+        wait_until(
+            lambda: [e for e in listener.json("attic/yard/events") if e["type"] == "new"], 30
+        )
+        old = {e["after"]["id"] for e in object_events(listener) if e["device"] == "porch"}
+        ended = [e for e in of_type(listener, "end") if e["after"]["id"] in old]
+        assert {e["device"] for e in ended} == {"porch"}
+        assert {e["after"]["id"] for e in ended} == old
+
+
+def test_cameras_that_are_taken_out_and_put_back_leave_no_fault_in_the_log(
+    mosquitto: Mosquitto, listener: Listener, tmp_path: Path
+) -> None:
+    both = settings(mosquitto.port, {**YARD, "gate": {"source": RECORDING, "loop": True}})
+    with running(tmp_path, both) as daemon:
+        for _ in range(3):
+            wait_until(lambda: b'"online"' in (last(listener, "gate/status") or b""), 30)
+            seen = len(listener.json("gate/detections"))
+            listener.wait_for("gate/detections", seen + 3, 30)
+            daemon.reload(settings(mosquitto.port, YARD))
+            wait_until(lambda: last(listener, "gate/status") == b"", 30)
+            daemon.reload(both)
+            wait_until(lambda: last(listener, "gate/status") != b"", 30)
+        assert "Traceback" not in daemon.log
