@@ -62,7 +62,7 @@ def merge(full: Detections, crops: Sequence[CropDetections]) -> Detections:
         Detections in fractions of the frame, best score first. Every box that is left out as a
         double overlaps one of its label that stays and has at least its score.
     """
-    kept = [full, *(_no_part(_whole_and_small(crop), full) for crop in crops)]
+    kept = [full, *(_whole_and_small(crop) for crop in crops)]
     boxes = np.concatenate([each.boxes for each in kept])
     scores = np.concatenate([each.scores for each in kept])
     class_ids = np.concatenate([each.class_ids for each in kept])
@@ -70,7 +70,9 @@ def merge(full: Detections, crops: Sequence[CropDetections]) -> Detections:
     # Ties: the full frame first, then by place, so that the order of the crops does not matter.
     order = np.lexsort((*boxes.T[::-1], sources > 0, -scores))
     iou, ios = overlaps(boxes, boxes)
-    same = (iou > SAME_IOU) | (ios > PART_IOS)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    of_large = (sources == 0) & (areas >= LARGE * areas[:, None]) & (ios > PART_OF_LARGE_IOS)
+    same = (iou > SAME_IOU) | (ios > PART_IOS) | of_large
     same &= (class_ids[:, None] == class_ids) & (sources[:, None] != sources)
     stays: list[int] = []
     for index in order.tolist():
@@ -92,12 +94,12 @@ def in_window(window_frac: tuple[float, float, float, float], found: Detections)
     return CropDetections(Detections(boxes, found.scores, found.class_ids), window_frac)
 
 
-def overlaps(boxes: F32, others: F32) -> tuple[F64, F64]:
+def overlaps(boxes: F32 | F64, others: F32 | F64) -> tuple[F64, F64]:
     """Return how much boxes have in common.
 
     Args:
-        boxes: float32 [n, 4], (x0, y0, x1, y1).
-        others: float32 [m, 4], in the same space.
+        boxes: float [n, 4], (x0, y0, x1, y1).
+        others: float [m, 4], in the same space.
 
     Returns:
         float64 [n, m] intersection over union, and float64 [n, m] intersection over the smaller
@@ -111,20 +113,6 @@ def overlaps(boxes: F32, others: F32) -> tuple[F64, F64]:
     tiny = np.finfo(np.float64).tiny
     smaller = np.maximum(np.minimum(areas_a, areas_b), tiny)
     return common / np.maximum(areas_a + areas_b - common, tiny), common / smaller
-
-
-def _no_part(found: Detections, full: Detections) -> Detections:
-    """Leave out what is only a part of a large, more certain object of the full frame."""
-    if not len(found) or not len(full):
-        return found
-    _, ios = overlaps(found.boxes, full.boxes)
-    sizes = [(each.boxes[:, 2:] - each.boxes[:, :2]).prod(axis=1) for each in (found, full)]
-    part = ios > PART_OF_LARGE_IOS
-    part &= sizes[1] >= LARGE * sizes[0][:, None]
-    part &= found.class_ids[:, None] == full.class_ids
-    part &= full.scores >= found.scores[:, None]
-    kept = ~part.any(axis=1)
-    return Detections(found.boxes[kept], found.scores[kept], found.class_ids[kept])
 
 
 def _whole_and_small(crop: CropDetections) -> Detections:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SIDE_PX = 100
 # What stays where it is becomes background with this time constant, in seconds.
 LEARNING_S = 3.0
-# Where more of the picture than this changes at once, the light has changed, or the camera.
+# Where more of what is watched than this changes at once, the light has changed, or the camera.
 FLOOD = 0.6
 
 
@@ -64,7 +64,7 @@ class MotionDetector:
         for corners in masks:
             points = np.round(np.array(corners) * SIDE_PX).astype(np.int32)
             cv2.fillPoly(self._counts, [points], 0)
-        self._masked = not self._counts.all()
+        self._watched_px = np.count_nonzero(self._counts)
         self._background: F32 | None = None
         self._seen_ns = 0
 
@@ -85,10 +85,10 @@ class MotionDetector:
             self._background = grey
             return Motion((), 0.0)
         changed = (np.abs(grey - self._background) > self._threshold).astype(np.uint8)
-        if self._masked:
-            changed &= self._counts
-        area_frac = float(np.count_nonzero(changed)) / changed.size
-        if area_frac > FLOOD:
+        changed &= self._counts
+        changed_px = np.count_nonzero(changed)
+        area_frac = changed_px / changed.size
+        if changed_px > FLOOD * self._watched_px:
             self._background = grey
             return Motion(((0.0, 0.0, 1.0, 1.0),), area_frac)
         cv2.accumulateWeighted(grey, self._background, 1 - math.exp(-elapsed_s / LEARNING_S))

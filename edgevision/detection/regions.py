@@ -1,4 +1,4 @@
-"""Where to look a second time: crops around motion and around small objects."""
+"""Where to look a second time: crops around motion, around small objects, and in turns."""
 
 from __future__ import annotations
 
@@ -9,21 +9,36 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from edgevision.clock import NS_PER_S
+from edgevision.detection.merge import LARGEST_IN_CROP, overlaps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from edgevision.records import U8, Detections
+    from numpy.typing import NDArray
+
+    from edgevision.records import I64, U8
     from edgevision.tracks import BoxFrac
 
-    Window: TypeAlias = tuple[float, float, float, float]
+    F64: TypeAlias = NDArray[np.float64]
 
-# A crop is this share of the frame's longer side, so that four with overlap cover the frame.
+# All chosen on PETS09-S2L1; docs/architecture.md has figures.
+# A crop is at most this share of the frame's longer side, so that four cover a frame of 4:3.
 CROP_SHARE = 0.55
-# What is lower and narrower than this share of the crop is worth a second look.
-SMALL = 0.5
+# A crop around one place is this many times as long as it, within the bounds.
+SURROUNDINGS = 4.0
+# What has this share of a crop's side is shown well: 45 pixels of 300. Less counts for less.
+WELL_SHOWN = 0.15
+# A crop of the grid that was not taken for this long counts as much as one place, in seconds.
+SWEEP_S = 2.0
 # A small object is remembered for this long where it was seen, in seconds.
-MEMORY_S = 3.0
+MEMORY_S = 2.0
+# A remembered box that overlaps a new one more than this is the same object.
+SAME_IOU = 0.3
+MAX_PLACES = 64
+# Crops that show more of the frame than this are not worth their time.
+LARGEST_AREA = 0.8
+# Worth is counted in whole numbers, which every processor adds up to the same.
+WORTH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +51,30 @@ class Crop:
     """
 
     image: U8
-    window_frac: Window
+    window_frac: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Boxes of small objects, float64 [n, 4] corners as fractions, and when each was found."""
+
+    boxes: F64
+    at_ns: I64
+
+    def since(self, now_ns: int) -> _Seen:
+        """Return what is not too old."""
+        recent = now_ns - self.at_ns < MEMORY_S * NS_PER_S
+        return _Seen(self.boxes[recent], self.at_ns[recent])
 
 
 class Regions:
     """Chooses crops of one camera's frames: where small things are and move, else in turns.
 
-    Crops come from a fixed grid of overlapping ones, two by two in a frame of usual shape, so
-    that the same object is not cut in another way in each frame. `choose` and `remember` may be
-    called by two threads.
+    Candidates are a grid of overlapping crops and, around each place, a large and a close crop.
+    They are taken greedily by how many places they show and how well; what another crop shows
+    already adds nothing. A grid's crop counts for more the longer it has waited, so that no part
+    of the frame is forgotten while something keeps moving elsewhere. `choose` and `remember` may
+    be called by two threads.
     """
 
     def __init__(self, most: int) -> None:
@@ -54,81 +84,147 @@ class Regions:
             most: crops a frame at most.
         """
         self._most = most
-        self._turn = 0
-        self._small: list[tuple[int, BoxFrac]] = []
+        self._seen = _Seen(np.empty((0, 4)), np.empty(0, np.int64))
+        self._size_px = (0, 0)
+        self._grid: I64 = np.empty((0, 4), np.int64)
+        self._taken_ns: I64 = np.empty(0, np.int64)
 
-    def choose(self, image: U8, motion: Sequence[BoxFrac], now_ns: int) -> tuple[Crop, ...]:
-        """Return the crops to infer besides the full frame.
-
-        Those come first that hold most moving parts and remembered objects; what is left of the
-        budget goes through the others in turns.
+    def choose(
+        self, image: U8, motion: Sequence[BoxFrac], now_ns: int, *, smallest_px: int
+    ) -> tuple[Crop, ...]:
+        """Return the crops to infer besides the full frame, most rewarding first.
 
         Args:
             image: the frame, uint8 [h, w] or [h, w, channels].
             motion: (x, y, w, h) of moving parts as fractions of the frame.
             now_ns: monotonic stamp of the frame.
-        """
-        windows = grid(image.shape[1], image.shape[0])
-        since_ns = now_ns - MEMORY_S * NS_PER_S
-        places = [*motion, *(box for at_ns, box in self._small if at_ns >= since_ns)]
-        weights = [_weight(window, places) for window in windows]
-        wanted = sorted(
-            (index for index, weight in enumerate(weights) if weight),
-            key=lambda index: (-weights[index], index),
-        )
-        others = [index for index in range(len(windows)) if not weights[index]]
-        spare = self._most - len(wanted)
-        if spare > 0 and others:
-            first = self._turn % len(others)
-            wanted += [*others[first:], *others[:first]][:spare]
-            self._turn += spare
-        return tuple(_crop(image, windows[index]) for index in sorted(wanted[: self._most]))
+            smallest_px: side of the network's input; a smaller crop would show nothing more.
 
-    def remember(self, found: Detections, size_px: tuple[int, int], now_ns: int) -> None:
+        Returns:
+            Squares in pixels where the frame is large enough; none where it is hardly larger than
+            the network's input.
+        """
+        height, width = image.shape[:2]
+        if (width, height) != self._size_px:
+            self._size_px = width, height
+            self._grid = grid(width, height, smallest_px)
+            self._taken_ns = np.full(len(self._grid), now_ns - round(SWEEP_S * NS_PER_S))
+        if not len(self._grid):
+            return ()
+        places = self._places(motion, now_ns)
+        candidates = np.concatenate([self._grid, _around(places, self._size_px, smallest_px)])
+        worths = _worths(candidates, places)
+        waiting = np.zeros(len(candidates), np.int64)
+        waited_ns = now_ns - self._taken_ns
+        waiting[: len(self._grid)] = waited_ns // round(SWEEP_S * NS_PER_S / WORTH) + 1
+        chosen: list[int] = []
+        while len(chosen) < self._most:
+            shown = worths[chosen].max(axis=0, initial=0)
+            gains = np.maximum(worths - shown, 0).sum(axis=1) + waiting
+            gains[chosen] = 0
+            best = int(gains.argmax())
+            if not gains[best]:
+                break
+            chosen.append(best)
+        self._taken_ns[[index for index in chosen if index < len(self._grid)]] = now_ns
+        return tuple(_crop(image, *candidates[index].tolist()) for index in chosen)
+
+    def remember(
+        self, boxes_frac: Sequence[BoxFrac], size_px: tuple[int, int], now_ns: int
+    ) -> None:
         """Keep where the small objects of a frame are.
 
         Args:
-            found: in fractions of the frame.
+            boxes_frac: (x, y, w, h) of all objects, best first.
             size_px: (width, height) of the frame.
             now_ns: monotonic stamp of the frame.
         """
-        limit_px = SMALL * CROP_SHARE * max(size_px)
-        sizes_px = (found.boxes[:, 2:] - found.boxes[:, :2]) * size_px
-        small = found.boxes[(sizes_px <= limit_px).all(axis=1)].tolist()
-        # Those of this frame take the place of all: what is still there was found again.
-        if small:
-            self._small = [(now_ns, (x0, y0, x1 - x0, y1 - y0)) for x0, y0, x1, y1 in small]
+        boxes = _corners(boxes_frac)
+        small = boxes[_lengths(boxes * np.tile(size_px, 2)) <= _limit_px(size_px)]
+        # One that was found again takes the place of its older self; the others may lie where no
+        # crop was taken this time.
+        seen = self._seen.since(now_ns)
+        iou, _ = overlaps(seen.boxes, small)
+        others = ~(iou > SAME_IOU).any(axis=1)
+        boxes = np.concatenate([small, seen.boxes[others]])
+        at_ns = np.concatenate([np.full(len(small), now_ns), seen.at_ns[others]])
+        self._seen = _Seen(boxes[:MAX_PLACES], at_ns[:MAX_PLACES])
+
+    def _places(self, motion: Sequence[BoxFrac], now_ns: int) -> F64:
+        """Return float64 [n, 4] corners in pixels of what is to be shown; n is bounded."""
+        places = np.concatenate([self._seen.since(now_ns).boxes, _corners(motion)])
+        places *= np.tile(self._size_px, 2)
+        small = _lengths(places) <= _limit_px(self._size_px)
+        return places[small][:MAX_PLACES]
 
 
-def grid(width_px: int, height_px: int) -> tuple[Window, ...]:
-    """Return overlapping crops that cover a frame, row by row, as fractions of it.
+def grid(width_px: int, height_px: int, smallest_px: int) -> I64:
+    """Return int64 [n, 4], overlapping crops that cover a frame, row by row.
 
-    They are squares in pixels where the frame is large enough.
+    Each is (x0, y0, x1, y1) in pixels, x1 and y1 the first beyond. None where a crop would show
+    hardly less than the frame.
     """
-    side_px = CROP_SHARE * max(width_px, height_px)
-    columns, rows = _spans(side_px / width_px), _spans(side_px / height_px)
-    return tuple((x0, y0, x1, y1) for (y0, y1), (x0, x1) in itertools.product(rows, columns))
+    side = _largest_px((width_px, height_px), smallest_px)
+    columns, rows = _spans(width_px, side), _spans(height_px, side)
+    windows = [(x0, y0, x1, y1) for (y0, y1), (x0, x1) in itertools.product(rows, columns)]
+    x0, y0, x1, y1 = windows[0]
+    if (x1 - x0) * (y1 - y0) > LARGEST_AREA * width_px * height_px:
+        windows = []
+    return np.array(windows, np.int64).reshape(-1, 4)
 
 
-def _spans(share: float) -> list[tuple[float, float]]:
-    """Return equal spans of 0..1 that cover it with overlap; one where it is covered by one."""
-    if share >= 1:
-        return [(0.0, 1.0)]
-    count = int(np.ceil(1 / share))
-    begins = np.linspace(0.0, 1.0 - share, count)
-    return [(float(begin), float(begin) + share) for begin in begins]
+def _largest_px(size_px: tuple[int, int], smallest_px: int) -> int:
+    return max(round(CROP_SHARE * max(size_px)), smallest_px)
 
 
-def _weight(window: Window, places: Iterable[BoxFrac]) -> int:
-    """Return how many places have their middle in a window."""
-    x0, y0, x1, y1 = window
-    return sum(x0 <= x + w / 2 <= x1 and y0 <= y + h / 2 <= y1 for x, y, w, h in places)
+def _limit_px(size_px: tuple[int, int]) -> float:
+    """Return the length up to which something is small: what is kept of a crop (`merge`)."""
+    return LARGEST_IN_CROP * CROP_SHARE * max(size_px)
 
 
-def _crop(image: U8, window: Window) -> Crop:
-    """Return the pixels of a window; it is moved to whole pixels."""
+def _spans(length: int, side: int) -> list[tuple[int, int]]:
+    """Return spans of a length that cover it with overlap; the whole where one nearly does."""
+    if length <= side * 9 // 8:
+        return [(0, length)]
+    count = -(-length // side)
+    begins = [index * (length - side) // (count - 1) for index in range(count)]
+    return [(begin, begin + side) for begin in begins]
+
+
+def _around(places: F64, size_px: tuple[int, int], smallest_px: int) -> I64:
+    """Return int64 [2n, 4]: a close and a large crop around each place, within the frame."""
+    largest = _largest_px(size_px, smallest_px)
+    close = np.clip(SURROUNDINGS * _lengths(places), smallest_px, largest)
+    sides = np.concatenate([close, np.full(len(places), largest)])[:, None]
+    sizes = np.minimum(np.rint(sides), size_px).astype(np.int64)
+    centres = np.tile((places[:, :2] + places[:, 2:]) / 2, (2, 1))
+    corners = np.clip(np.rint(centres - sizes / 2).astype(np.int64), 0, size_px - sizes)
+    return np.concatenate([corners, corners + sizes], axis=1)
+
+
+def _corners(boxes_frac: Sequence[BoxFrac]) -> F64:
+    """Return float64 [n, 4], (x0, y0, x1, y1)."""
+    boxes = np.array(boxes_frac, np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
+
+
+def _lengths(places: F64) -> F64:
+    """Return the longer side of each box."""
+    longer: F64 = (places[:, 2:] - places[:, :2]).max(axis=1, initial=0)
+    return longer
+
+
+def _worths(windows: I64, places: F64) -> I64:
+    """Return int64 [n, m], 0..`WORTH`: how well window n shows place m; 0 where it cuts it."""
+    begins = windows[:, None, :2] <= places[None, :, :2]
+    ends = windows[:, None, 2:] >= places[None, :, 2:]
+    sides = (windows[:, 2:] - windows[:, :2]).max(axis=1)
+    shown = np.minimum(1.0, _lengths(places) / (WELL_SHOWN * sides[:, None]))
+    return np.where((begins & ends).all(axis=2), np.rint(shown * WORTH), 0).astype(np.int64)
+
+
+def _crop(image: U8, x0: int, y0: int, x1: int, y1: int) -> Crop:
     height, width = image.shape[:2]
-    x0, y0 = round(window[0] * width), round(window[1] * height)
-    x1, y1 = max(x0 + 1, round(window[2] * width)), max(y0 + 1, round(window[3] * height))
     frac = (x0 / width, y0 / height, x1 / width, y1 / height)
     return Crop(image[y0:y1, x0:x1], frac)

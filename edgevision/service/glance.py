@@ -10,9 +10,11 @@ from edgevision.detection.regions import Regions
 from edgevision.sceneconfig import MotionConfig
 
 if TYPE_CHECKING:
-    from edgevision.cameraconfig import CameraConfig
+    from collections.abc import Iterable
+
+    from edgevision.cameraconfig import CameraConfig, DetectionConfig
     from edgevision.detection.regions import Crop
-    from edgevision.records import U8, Detections, Frame
+    from edgevision.records import U8, DetectedObject, Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,14 @@ class Glance:
     `look` belongs to the camera's thread, `found` to the network's.
     """
 
-    def __init__(self, config: CameraConfig) -> None:
-        """Begin with an unknown scene."""
+    def __init__(self, config: CameraConfig, detection: DetectionConfig) -> None:
+        """Begin with an unknown scene.
+
+        Args:
+            config: the camera's settings.
+            detection: what counts as a detection there.
+        """
+        self._weak_score_of = detection.weak_score_of
         self._motion: MotionDetector | None = None
         if config.motion is not None or config.regions is not None:
             masks = [mask.polygon for mask in config.masks.values() if mask.motion]
@@ -48,7 +56,7 @@ class Glance:
 
         Args:
             frame: the frame.
-            picture: uint8 [h, w, 3] BGR, the same made small.
+            picture: uint8 [h, w, 3] BGR, the same as the network's input.
         """
         if self._motion is None:
             return Look(wanted=True, crops=())
@@ -56,11 +64,18 @@ class Glance:
         wanted = self._gate is None or self._gate.passes(motion, frame.captured_ns)
         if not wanted or self._regions is None:
             return Look(wanted, ())
-        crops = self._regions.choose(frame.image, motion.boxes_frac, frame.captured_ns)
+        crops = self._regions.choose(
+            frame.image,
+            motion.boxes_frac,
+            frame.captured_ns,
+            smallest_px=max(picture.shape[:2]),
+        )
         return Look(wanted, crops)
 
-    def found(self, frame: Frame, detections: Detections) -> None:
-        """Take what was found in a frame, in fractions of it."""
-        if self._regions is not None:
-            height, width = frame.image.shape[:2]
-            self._regions.remember(detections, (width, height), frame.captured_ns)
+    def found(self, frame: Frame, candidates: Iterable[DetectedObject]) -> None:
+        """Take what was found in a frame; what is too weak for the tracker is no place to look."""
+        if self._regions is None:
+            return
+        boxes = [one.box_frac for one in candidates if one.score >= self._weak_score_of(one.label)]
+        height, width = frame.image.shape[:2]
+        self._regions.remember(boxes, (width, height), frame.captured_ns)

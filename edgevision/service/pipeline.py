@@ -126,7 +126,10 @@ class Pipeline:
             config, new_id=EventIds(clock.wall()).next, clock=clock
         )
         self._detectors = make_detectors(model, config, lowest_score=lowest_score)
-        self._glances = {name: Glance(camera) for name, camera in config.cameras.items()}
+        self._glances = {
+            name: Glance(camera, config.detection_of(name))
+            for name, camera in config.cameras.items()
+        }
 
     def knows(self, camera: str) -> bool:
         """Return whether frames of this camera can be taken."""
@@ -185,10 +188,11 @@ class Pipeline:
         detections = prepared.geometry.to_frame(detector.detect(raw))
         if crops:
             detections = merge(detections, crops)
-        self._glances[frame.camera].found(frame, detections)
+        candidates = self._name(detections)
+        self._glances[frame.camera].found(frame, candidates)
         return DetectedFrame(
             ready=ready,
-            candidates=self._name(detections),
+            candidates=candidates,
             taken_ns=taken_ns,
             inferred_ns=inferred_ns,
             decoded_ns=now_ns(),

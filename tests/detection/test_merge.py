@@ -67,6 +67,15 @@ def test_a_part_of_a_large_object_is_no_object_of_its_own() -> None:
     assert kept(merge(whole, [sleeve])) == [0.8]
 
 
+def test_a_part_is_not_lost_to_a_whole_that_is_lost_itself() -> None:
+    whole = found((0.1, 0.1, 0.5, 0.7, 0.7))
+    part = CropDetections(found((0.42, 0.3, 0.55, 0.45, 0.6)), (0.3, 0.2, 0.85, 0.75))
+    better = CropDetections(found((0.1, 0.1, 0.4, 0.62, 0.8)), (0.0, 0.0, 0.9, 0.9))
+    assert kept(merge(whole, [part])) == [0.7]
+    assert kept(merge(whole, [better])) == [0.8]
+    assert kept(merge(whole, [part, better])) == [0.8, 0.6]
+
+
 def test_one_found_with_certainty_is_not_lost_to_a_large_box_that_is_a_guess() -> None:
     guess = found((0.1, 0.1, 0.9, 0.9, 0.2))
     sure = CropDetections(found((0.4, 0.4, 0.5, 0.6, 0.8)), MIDDLE)
@@ -109,15 +118,18 @@ def test_the_order_of_the_crops_does_not_matter(
     assert one.scores.tolist() == other.scores.tolist()
 
 
-@given(full=FOUND, crop=FOUND)
-def test_a_box_of_the_full_frame_goes_only_for_a_better_one_that_overlaps_it(
-    full: Detections, crop: Detections
+@given(full=FOUND, first=FOUND, second=FOUND)
+def test_a_box_goes_only_for_one_of_its_label_that_stays_overlaps_it_and_is_no_weaker(
+    full: Detections, first: Detections, second: Detections
 ) -> None:
-    merged = merge(full, [CropDetections(crop, MIDDLE)])
-    _, ios = overlaps(full.boxes, merged.boxes)
-    for row in range(len(full)):
-        better = (merged.scores >= full.scores[row]) & (merged.class_ids == full.class_ids[row])
-        assert (ios[row][better] > 0.5).any()
+    windows = ((-1.0, -1.0, 2.0, 2.0), (-1.0, -1.0, 3.0, 3.0))  # they cut off nothing
+    crops = [CropDetections(*pair) for pair in zip((first, second), windows, strict=True)]
+    merged = merge(full, crops)
+    for each in (full, first, second):
+        _, ios = overlaps(each.boxes, merged.boxes)
+        for row in range(len(each)):
+            better = (merged.scores >= each.scores[row]) & (merged.class_ids == each.class_ids[row])
+            assert (ios[row][better] > 0.4).any()
 
 
 @given(full=FOUND, crop=FOUND)

@@ -97,6 +97,25 @@ def test_what_moves_behind_a_mask_does_not_count() -> None:
     assert detector.update(with_visitor(room(), 200, 60, 60, 60), NS_PER_S).boxes_frac
 
 
+def test_light_is_motion_once_beside_a_mask_over_half_the_picture() -> None:
+    left = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+    detector = MotionDetector(MotionConfig(), [left])
+    bright = (room() + 60).astype(np.uint8)
+    pictures = [room(), *[bright] * 4]
+    moved = [
+        bool(detector.update(picture, number * NS_PER_S // 10).boxes_frac)
+        for number, picture in enumerate(pictures)
+    ]
+    assert moved == [False, True, False, False, False]
+
+
+def test_where_all_is_masked_nothing_moves() -> None:
+    everything = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    detector = MotionDetector(MotionConfig(), [everything])
+    detector.update(room(), 0)
+    assert detector.update(255 - room(), NS_PER_S).boxes_frac == ()
+
+
 def test_what_is_smaller_than_configured_does_not_count() -> None:
     detector, now_ns = settled(min_area=0.05)
     assert detector.update(with_visitor(room(), 90, 60, 30, 30), now_ns).boxes_frac == ()
