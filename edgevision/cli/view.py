@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -45,6 +46,8 @@ AnyEvent: TypeAlias = (
     | LineEventMessage
 )
 _EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="type")])
+
+_COUNT = re.compile(rb"[0-9]{1,9}")  # lines have more to say than a number, as JSON
 
 ROWS = 14
 MAX_LATENCIES = 10_000
@@ -124,8 +127,16 @@ class View:
         if level == "events":
             self.seen.messages["events"] += 1
             return [words(_EVENTS.validate_json(payload))]
-        self.seen.messages["other"] += 1
-        return [f"{topic}: {len(payload)} bytes"]
+        return self._plain(topic, level, payload)
+
+    def _plain(self, topic: str, level: str, payload: bytes) -> list[str]:
+        """Note what is no message of the contract's JSON: a count, a picture, or not ours."""
+        kind = {"count": "counts", "snapshot": "pictures"}.get(level, "other")
+        self.seen.messages[kind] += 1
+        if kind != "counts":
+            return [f"{topic}: {len(payload)} bytes"]
+        number = _COUNT.fullmatch(payload)
+        return [f"{topic}: {number[0].decode()}"] if number else []
 
     def _detections(self, message: DetectionsMessage) -> list[str]:
         seen = self.seen

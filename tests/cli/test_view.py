@@ -15,6 +15,7 @@ from edgevision.cli.watch import _parsed
 from edgevision.messaging.topics import Topics
 
 TOPICS = Topics("edgevision/porch")
+AT = "2026-01-01T00:00:00Z"
 STAGES = ("capture", "preprocess", "inference", "decode", "tracking", "total")
 ESCAPES = "\x1b[2J\x9b31m\x07[bold]\u202e[/nothing]"
 
@@ -110,3 +111,69 @@ def test_whatever_arrives_is_printed_as_one_line_of_json(
 ) -> None:
     print_json(_parsed(payload))
     assert capsys.readouterr().out == shown
+
+
+def test_a_count_is_shown_as_a_number_and_a_picture_as_its_size() -> None:
+    view = View(TOPICS)
+    assert view.take("edgevision/porch/yard/Cat/count", b"2") == [
+        "edgevision/porch/yard/Cat/count: 2"
+    ]
+    assert view.take("edgevision/porch/yard/Cat/snapshot", b"\xff\xd8") == [
+        "edgevision/porch/yard/Cat/snapshot: 2 bytes"
+    ]
+    assert view.take("edgevision/porch/yard/Cat/count", b"\x1b[2J") == []
+    assert view.seen.messages == {"counts": 2, "pictures": 1}
+
+
+def test_an_event_of_an_object_is_one_line() -> None:
+    one = {
+        "id": "1",
+        "label": "Cat",
+        "score": 0.5,
+        "top_score": 0.5,
+        "box": [0, 0, 1, 1],
+        "frame_size": [640, 480],
+        "area": 1,
+        "ratio": 1,
+        "start_time": AT,
+        "end_time": AT,
+        "duration_s": 6.04,
+        "current_zones": ["sofa"],
+        "entered_zones": [],
+        "loitering_zones": [],
+        "stationary": False,
+        "position_changes": 0,
+        "path": [],
+    }
+    base = {"device": "porch", "camera": "yard", "id": "0-1", "occurred_at": AT}
+    topic = "edgevision/porch/yard/events"
+    events = {
+        "yard: event: end Cat in sofa after 6.0 s (lost)": {
+            "type": "end",
+            "reason": "lost",
+            "before": one,
+            "after": one,
+        },
+        "yard: event: Cat in sofa enters sofa": {
+            "type": "zone",
+            "action": "enter",
+            "zone": "sofa",
+            "dwell_s": 0,
+            "object": one,
+        },
+        "yard: event: Cat in sofa stays in sofa: 30 s": {
+            "type": "loitering",
+            "zone": "sofa",
+            "dwell_s": 30,
+            "object": one,
+        },
+        "yard: event: Cat in sofa crosses gate, in to out": {
+            "type": "line",
+            "line": "gate",
+            "from": "in",
+            "to": "out",
+            "object": one,
+        },
+    }
+    for words, event in events.items():
+        assert View(TOPICS).take(topic, json.dumps(base | event).encode()) == [words]
