@@ -230,8 +230,9 @@ def test_whatever_a_broker_sends_the_connection_ends_in_words(
 def test_whatever_arrives_is_shown_by_watch_without_harm(feed: Callable[..., Tally]) -> None:
     now = "2026-01-01T00:00:00Z"
     percentiles = {"p50": 1, "p95": 2, "p99": 3}
-    stages = ("capture", "preprocess", "inference", "decode", "total")
-    counts = ("captured", "inferred", "published", "overwritten", "unusable", "unpublished")
+    stages = ("capture", "preprocess", "inference", "decode", "tracking", "total")
+    counts = ("captured", "inferred", "published", "still", "overwritten", "unusable")
+    counts += ("unpublished",)
     given = {
         "schema_version": 1,
         "device": "porch",
@@ -262,11 +263,39 @@ def test_whatever_arrives_is_shown_by_watch_without_harm(feed: Callable[..., Tal
     }
     found = {"label": "Cat", "score": 0.5, "box": [0.1, 0.1, 0.5, 0.5]}
     seen = {"frame": 1, "captured_at": now, "frame_size": [4, 3], "detections": [found]}
+    one = {
+        "id": "0-2",
+        "label": "Cat",
+        "score": 0.5,
+        "top_score": 0.5,
+        "box": [0.1, 0.1, 0.5, 0.5],
+        "frame_size": [4, 3],
+        "area": 0.25,
+        "ratio": 1.3,
+        "start_time": now,
+        "end_time": now,
+        "duration_s": 1,
+        "current_zones": ["sofa"],
+        "entered_zones": ["sofa"],
+        "loitering_zones": [],
+        "stationary": False,
+        "position_changes": 0,
+        "path": [[0.5, 0.6, now]],
+    }
+    given |= {"id": "0-1", "occurred_at": now, "before": None, "after": one, "object": one}
+    given |= {"zone": "sofa", "dwell_s": 1, "line": "gate", "from_side": "in", "to_side": "out"}
     times = {"latency_ms": dict.fromkeys(stages, 1.0)}
     samples = [
         {key: value for key, value in {**given, **more}.items() if key in message.model_fields}
         for message in MESSAGES
-        for more in ({}, {**seen, **(times if "detections" in message.model_fields else {})})
+        for more in (
+            {"type": "new", "reason": "appeared"},
+            {"type": "zone", "action": "enter"},
+            {"type": "line"},
+            {"type": "loitering"},
+            {},
+            {**seen, **(times if "detections" in message.model_fields else {})},
+        )
     ]
 
     def payloads() -> Iterator[bytes]:

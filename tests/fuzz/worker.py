@@ -229,7 +229,12 @@ def message(_folder: Path) -> Callable[[bytes], str]:
 
     topics = Topics("edgevision/porch")
     names = [topics.status, topics.metrics, topics.camera_status("y"), topics.camera_metrics("y")]
-    names += [topics.detections("y"), "edgevision/porch/\x1b[0m/detections", "edgevision/porch"]
+    names += [
+        topics.events("y"),
+        topics.detections("y"),
+        "edgevision/porch/\x1b[0m/detections",
+        "edgevision/porch",
+    ]
     view = View(topics)
 
     def feed(content: bytes) -> str:

@@ -36,7 +36,8 @@ def statuses(listener: Listener) -> list[str]:
 @pytest.mark.parametrize(
     "method",
     [
-        pytest.param("edgevision.service.pipeline.Pipeline.infer", id="inference thread"),
+        pytest.param("edgevision.service.pipeline.Pipeline.detect", id="inference thread"),
+        pytest.param("edgevision.service.pipeline.Pipeline.follow", id="thread behind it"),
         pytest.param("edgevision.service.systemd.SystemdNotifier.status", id="main loop"),
         pytest.param("edgevision.messaging.publisher.Publisher.turn", id="publisher thread"),
     ],
