@@ -11,6 +11,7 @@ from edgevision.card import load_model
 from edgevision.cli.console import out, print_json, progress_bar
 from edgevision.detection.groundtruth import read_ground_truth
 from edgevision.errors import MissingExtraError, UsageError
+from edgevision.labels import known_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,9 +64,7 @@ def evaluate(config: Config, source: CameraConfig, options: EvaluateOptions) -> 
 
 def _check_label(config: Config, options: EvaluateOptions) -> None:
     model = load_model(config.model)
-    known = [
-        label for index, label in enumerate(model.labels) if index != model.card.background_index
-    ]
+    known = known_labels(model)
     wanted = config.detection_of(options.camera).labels
     if wanted is not None:
         known = [label for label in known if label in wanted]

@@ -9,7 +9,7 @@ from edgevision.service.changes import compare
 from edgevision.service.engine import load_engine
 from edgevision.service.objectwriter import ObjectWriter
 from edgevision.service.pipeline import Pipeline, make_detectors
-from edgevision.service.watcher import Watcher, watch_settings
+from edgevision.service.watcher import make_watchers, watch_settings
 from edgevision.service.writer import EventIds, MessageWriter
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgevision.records import FrameResult
     from edgevision.service.changes import Changes
     from edgevision.service.engine import Engine
-    from edgevision.service.watcher import OnEvents
+    from edgevision.service.watcher import OnEvents, Watcher
     from edgevision.tracks import LineCount
 
 
@@ -120,19 +120,14 @@ class Builder:
         kept: Mapping[str, Watcher],
         line_counts: Iterable[LineCount],
     ) -> Parts:
-        line_counts = tuple(line_counts)
-        watchers = {
-            name: kept.get(name)
-            or Watcher(
-                name,
-                config,
-                new_id=self._object_ids.next,
-                clock=self._clock,
-                line_counts=[count for count in line_counts if count.camera == name],
-                on_events=self._on_events,
-            )
-            for name in config.cameras
-        }
+        watchers = make_watchers(
+            config,
+            new_id=self._object_ids.next,
+            clock=self._clock,
+            line_counts=tuple(line_counts),
+            on_events=self._on_events,
+            kept=kept,
+        )
         pipeline = Pipeline(
             model=engine.model,
             backend=engine.backend,

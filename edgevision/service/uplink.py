@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from edgevision.detection.snapshot import snapshot
 from edgevision.messaging import frigate
 from edgevision.messaging.client import MqttClient
+from edgevision.messaging.homeassistant import BIRTH_TOPIC
 from edgevision.messaging.outbox import Outbox
 from edgevision.messaging.publisher import Publisher
 from edgevision.records import DetectedObject
@@ -79,7 +80,6 @@ class Uplink:
             on_message=self._arrived,
             on_news=self._publisher.wake,
         )
-        self._home_assistant = home_assistant_status(config)
         self._on_connected, self._on_request = on_connected, on_request
         self._lost = 0
 
@@ -201,7 +201,7 @@ class Uplink:
             self._lost += 1
 
     def _arrived(self, message: Message) -> None:
-        if message.topic != self._home_assistant:
+        if message.topic != BIRTH_TOPIC:
             self._on_request(message)
         elif message.payload == b"online":
             self._on_connected()
@@ -212,13 +212,8 @@ def subscriptions(config: Config, topics: Topics) -> Iterator[str]:
     if config.control.enabled:
         yield topics.requests
     if config.homeassistant.enabled:
-        yield home_assistant_status(config)
+        yield BIRTH_TOPIC
 
 
 def _is_best_view(event: Event) -> TypeGuard[ObjectEvent]:
     return isinstance(event, ObjectEvent) and (event.kind == "new" or event.reason == "better_view")
-
-
-def home_assistant_status(config: Config) -> str:
-    """Return the topic on which Home Assistant says `online` once it has started."""
-    return f"{config.homeassistant.prefix}/status"

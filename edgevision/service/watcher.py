@@ -217,15 +217,29 @@ def make_watchers(
     new_id: Callable[[], str],
     clock: Clock,
     line_counts: Sequence[LineCount] = (),
+    on_events: OnEvents | None = None,
+    kept: Mapping[str, Watcher] | None = None,
 ) -> dict[str, Watcher]:
-    """Return a watcher for each camera; `line_counts` may be of all of them."""
+    """Return a watcher for each camera: one that is kept, or a new one.
+
+    Args:
+        config: the cameras and what decides how their objects are followed.
+        new_id: gives ids that are unique across cameras and restarts.
+        clock: for what happens without a frame.
+        line_counts: where the counters of lines begin, of any of the cameras.
+        on_events: called with what happened.
+        kept: watchers that go on.
+    """
+    kept = kept or {}
     return {
-        name: Watcher(
+        name: kept.get(name)
+        or Watcher(
             name,
             config,
             new_id=new_id,
             clock=clock,
             line_counts=[count for count in line_counts if count.camera == name],
+            on_events=on_events,
         )
         for name in config.cameras
     }

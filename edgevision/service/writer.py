@@ -109,10 +109,6 @@ class MessageWriter:
         )
         return Message(self.topics.events(camera), message.encode(), qos=1)
 
-    def forgotten(self, camera: str) -> Message:
-        """Return what takes back the retained status of a camera that is no longer configured."""
-        return Message(self.topics.camera_status(camera), b"", qos=1, retain=True)
-
     def detections(self, result: FrameResult) -> Message:
         """Return one frame's detections."""
         message = DetectionsMessage(
