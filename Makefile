@@ -20,7 +20,7 @@ demo:
 	@$(BIN)/edgevision demo $(ARGS)
 
 test: setup-dev mosquitto check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 # Thousands of damaged inputs for everything that reads what comes from outside: about 5 minutes.
 fuzz: setup-dev
@@ -71,7 +71,7 @@ mosquitto:
 
 # Events recorded against events arrived, with everything killed at random; minutes.
 test-delivery: setup-dev mosquitto
-	$(BIN)/python -m pytest -s tests/messaging/test_delivery.py --delivery-cycles=200 $(ARGS)
+	$(BIN)/python -m pytest -s tests/mqtt/test_delivery.py --delivery-cycles=200 $(ARGS)
 
 bench: setup
 	@$(BIN)/edgevision bench $(ARGS)

@@ -1,4 +1,7 @@
-"""The entry: `edgevision` and `python -m edgevision`."""
+"""The entry: `edgevision` and `python -m edgevision`.
+
+A module of its own because `python -m edgevision` starts it.
+"""
 
 import sys
 from typing import NoReturn

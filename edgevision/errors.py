@@ -28,6 +28,7 @@ CameraFault: TypeAlias = Literal[
     "busy",
     "not_installed",
 ]
+
 """What is wrong with a live camera, for programs; the message says it for people."""
 
 

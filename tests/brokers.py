@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from edgevision.messaging.client import MqttClient
-    from edgevision.messaging.connection import Answer
-    from edgevision.messaging.message import Message
+    from edgevision.mqtt.client import MqttClient
+    from edgevision.mqtt.connection import Answer
+    from edgevision.mqtt.message import Message
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
 PASSWD = shutil.which("mosquitto_passwd")

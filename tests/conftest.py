@@ -3,10 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from brokers import listener, mosquitto
 from fake_model import FakeModel, write_fake_model
 from hypothesis import HealthCheck, settings
 
-from edgevision.card import Model, load_model
+from edgevision.model_card import Model, load_model
+
+__all__ = ["listener", "mosquitto"]
 
 # No test is timed, and a run on one machine repeats the run on another. The option
 # --hypothesis-profile=search looks for new examples.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from edgevision.config import DEMO_RECORDING
+from edgevision.config.settings import DEMO_RECORDING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

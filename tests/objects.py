@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from edgevision.config import Config
-from edgevision.tracks import ObjectState, PathPoint
+from edgevision.config.settings import Config
+from edgevision.events import ObjectState, PathPoint
 
 START = datetime(2026, 1, 31, 7, 41, 3, 250000, tzinfo=UTC)
 OBJECT_ID = "019c12345670123abcd-0000000a"

@@ -16,9 +16,9 @@ import threading
 import time
 from pathlib import Path
 
-from edgevision.configfile import load_config
-from edgevision.messaging.message import Message
-from edgevision.service.daemon import Daemon
+from edgevision.config.loader import load_config
+from edgevision.daemon.daemon import Daemon
+from edgevision.mqtt.message import Message
 
 OBJECTS = 4
 PAUSE_S = 0.004

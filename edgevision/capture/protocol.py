@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from edgevision.records import U8
+    from edgevision.frames import U8
 
 # Frames in a row that cannot be decoded, after which a source is opened again.
 MAX_BAD_FRAMES = 30

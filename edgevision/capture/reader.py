@@ -5,62 +5,44 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
-from edgevision.address import SourceKind
-from edgevision.capture.devicename import stable_name
-from edgevision.capture.picture import ALIVE, PictureWatch
+from edgevision.capture.picture_health import ALIVE, PictureWatch
 from edgevision.capture.protocol import MAX_BAD_FRAMES, Arrival, Skipped
 from edgevision.capture.source import open_source
 from edgevision.clock import NS_PER_S
+from edgevision.config.source_url import SourceKind
 from edgevision.errors import BadFrameError, CameraError, SourceError
-from edgevision.records import Frame
+from edgevision.events import DELIVERING, CameraState, Status
+from edgevision.frames import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from edgevision.cameraconfig import CameraConfig
-    from edgevision.capture.picture import Look
+    from edgevision.capture.picture_health import PictureState
     from edgevision.capture.protocol import FrameSource
     from edgevision.clock import Clock
+    from edgevision.config.camera import CameraConfig
     from edgevision.errors import CameraFault
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
+
 LONGEST_PAUSE_S = 30.0
+
 # A source that has held for this long was a good one: after a fault it is tried again soon.
 STEADY_S = 5.0
+
 STARTING = "starting"
+
 END_OF_RECORDING = "end of recording"
+
 STOPPED = "service stopped"
 
-
-Status: TypeAlias = Literal["online", "offline", "stalled", "frozen", "black", "disabled"]
-# While a camera has one of these, its frames are inferred.
-DELIVERING: frozenset[Status] = frozenset({"online", "frozen", "black"})
-
-
-@dataclass(frozen=True, slots=True)
-class CameraState:
-    """What a camera is doing.
-
-    Attributes:
-        status: as published.
-        reason: in words.
-        since: time of day when this status, with this fault, began, UTC.
-        fault: what is wrong with a live camera, for programs.
-        frame_size: width and height of the last frame, after rotation.
-    """
-
-    status: Status
-    reason: str
-    since: datetime
-    fault: CameraFault | None = None
-    frame_size: tuple[int, int] | None = None
+BY_ID = Path("/dev/v4l/by-id")
 
 
 class CameraReader:
@@ -254,7 +236,7 @@ class CameraReader:
             wait_s = (due_ns - self.turned_ns) / NS_PER_S
         return due_ns + period_ns
 
-    def _show(self, look: Look, frame: Frame) -> None:
+    def _show(self, look: PictureState, frame: Frame) -> None:
         height, width = frame.image.shape[:2]
         reason = {
             "online": "frames arrive",
@@ -298,3 +280,22 @@ class CameraReader:
             same = (status, fault) == (was.status, was.fault)
             since = was.since if same else self._clock.wall()
         self._state = CameraState(status, reason, since, fault, frame_size or was.frame_size)
+
+
+# FOLDED:
+# Names of USB cameras that stay the same.
+
+
+def stable_name(device: Path, folder: Path = BY_ID) -> Path | None:
+    """Return the name under which udev finds this camera wherever it is plugged in, if any.
+
+    None for a name that is in `folder` already, and for devices that have none.
+    """
+    if device.parent == folder:
+        return None
+    try:
+        target = device.resolve(strict=True)
+        names = sorted(folder.iterdir())
+        return next((name for name in names if name.resolve() == target), None)
+    except OSError:
+        return None

@@ -1,4 +1,7 @@
-"""Turning frames by quarters."""
+"""Turning frames by quarters.
+
+A module of its own because only a rotated camera loads OpenCV for it in the capture worker.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from edgevision.capture.protocol import InThread
 
 if TYPE_CHECKING:
     from edgevision.capture.protocol import Capturing, FrameSource
-    from edgevision.records import U8
+    from edgevision.frames import U8
 
 Quarters: TypeAlias = Literal[90, 180, 270]
 

@@ -1,19 +1,21 @@
-"""Opening the right kind of source."""
+"""Opening the right kind of source.
+
+A module of its own because it imports every kind of source, which import none of each other.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevision.address import SourceKind
-from edgevision.capture.images import ImageFolder
-from edgevision.capture.remote import CameraWorker, open_request
+from edgevision.capture.recording import ImageFolder, Recording
 from edgevision.capture.rotation import Rotated
-from edgevision.capture.video import Recording
+from edgevision.capture.worker_client import CameraWorker, open_request
+from edgevision.config.source_url import SourceKind
 
 if TYPE_CHECKING:
-    from edgevision.cameraconfig import CameraConfig
     from edgevision.capture.protocol import FrameSource
+    from edgevision.config.camera import CameraConfig
 
 
 def open_source(camera: CameraConfig) -> FrameSource:

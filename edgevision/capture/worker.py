@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from edgevision.capture.diagnosis import MessageTap
-from edgevision.capture.memory import SlotMemory
+from edgevision.capture.ffmpeg_log import MessageTap
 from edgevision.capture.protocol import MAX_BAD_FRAMES
-from edgevision.capture.wire import (
+from edgevision.capture.worker_protocol import (
     Failed,
     Handed,
     Layout,
@@ -30,6 +29,7 @@ from edgevision.capture.wire import (
     OpenRequest,
     Ready,
     Returned,
+    SlotMemory,
     receive,
     send,
 )
@@ -37,11 +37,12 @@ from edgevision.errors import BadFrameError, CameraError
 
 if TYPE_CHECKING:
     from edgevision.capture.protocol import Capturing
-    from edgevision.records import U8
+    from edgevision.frames import U8
 
 # At most three are the daemon's (one waits, one is inferred, one was just taken), one holds the
 # newest frame and one is written to. Memory of a slot that is never used is never allocated.
 SLOTS = 5
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -201,11 +202,11 @@ def open_camera(request: OpenRequest, messages: MessageTap) -> Capturing:
     """
     camera: Capturing
     if request.kind == "csi":
-        from edgevision.capture.csi import CsiCamera  # noqa: PLC0415
+        from edgevision.capture.picamera import CsiCamera  # noqa: PLC0415
 
         camera = CsiCamera(request)
     else:
-        from edgevision.capture.camera import Device, Stream  # noqa: PLC0415
+        from edgevision.capture.opencv_camera import Device, Stream  # noqa: PLC0415
 
         camera = Device(request) if request.kind == "device" else Stream(request, messages.take)
     if request.rotation:

@@ -16,30 +16,41 @@ import psutil
 from rich.table import Table
 
 from edgevision import __version__
-from edgevision.cameraconfig import CameraConfig
-from edgevision.card import load_model
 from edgevision.cli.broker import DaemonProcess, loopback_broker
 from edgevision.cli.console import out, print_json, progress_bar
-from edgevision.config import DEMO_RECORDING, Config, RuntimeConfig
+from edgevision.config.camera import CameraConfig
+from edgevision.config.mqtt import MqttConfig
+from edgevision.config.settings import DEMO_RECORDING, Config, RuntimeConfig
 from edgevision.errors import BackendError, SourceError, UsageError
+from edgevision.evaluation.bench import (
+    ROUNDS,
+    WholePath,
+    compare_backends,
+    measure_following,
+    measure_worker,
+    prepared_inputs,
+    run_rate,
+)
 from edgevision.inference.backend import open_backend
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
-from edgevision.messaging.client import MqttClient
-from edgevision.mqttconfig import MqttConfig
-from edgevision.service.bench import ROUNDS, WholePath, compare, prepared_inputs, run_rate
-from edgevision.service.followbench import measure_following
-from edgevision.service.livebench import measure_worker
+from edgevision.model_card import load_model
+from edgevision.mqtt.client import MqttClient
 
 if TYPE_CHECKING:
-    from edgevision.card import Model
     from edgevision.inference.backend import Backend
-    from edgevision.messaging.client import Message
+    from edgevision.model_card import Model
+    from edgevision.mqtt.message import Message
 
 CAMERA = "bench"
+
 FLOAT_GRAPH = "float.onnx"
+
 CONNECT_S = 10.0
+
 FIRST_DETECTION_S = 30.0
+
 DAEMON_S = 5.0
+
 STARTS = 3
 
 
@@ -87,7 +98,7 @@ def bench(config: Config, options: BenchOptions) -> None:
         task = bar.add_task("bench", total=ROUNDS + len(threads) + 3)
         inputs = prepared_inputs(model, source, count=16)
         engine = open_backend(model, config.model_copy(update={"runtime": _one_thread(config)}))
-        with _Sink(port) as sink:
+        with _Connection(port) as sink:
             path = WholePath(model, engine, config, CAMERA, sink.send)
             figures = path.measure(options.frames, lambda: bar.advance(task))
         following = measure_following(model, config, source, options.frames)
@@ -174,7 +185,7 @@ def _float_ratio(
     if not path.exists() or not OnnxRuntimeBackend.is_installed():
         return None
     float_engine = OnnxRuntimeBackend(model, _one_thread(config), graph=path.read_bytes())
-    own, float32 = compare(engine, float_engine, inputs, frames // 2)
+    own, float32 = compare_backends(engine, float_engine, inputs, frames // 2)
     pairs = zip(own.rounds_fps, float32.rounds_fps, strict=True)
     return round(statistics.median(mine / theirs for mine, theirs in pairs), 3)
 
@@ -185,7 +196,7 @@ def _measure_daemon(port: int, config: Config) -> DaemonFigures:
     for _ in range(STARTS):
         with (
             tempfile.TemporaryDirectory(prefix="edgevision-bench-") as folder,
-            _Sink(port, f"edgevision/{CAMERA}/{CAMERA}/detections") as sink,
+            _Connection(port, f"edgevision/{CAMERA}/{CAMERA}/detections") as sink,
         ):
             begin_s = time.monotonic()
             daemon = DaemonProcess(Path(folder), _daemon_config(port, config))
@@ -225,7 +236,7 @@ def _peak_memory_bytes(pid: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
-class _Sink:
+class _Connection:
     """A connection to the loopback broker that can also wait for a topic."""
 
     def __init__(self, port: int, topic: str | None = None) -> None:

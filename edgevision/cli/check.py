@@ -1,4 +1,7 @@
-"""`edgevision check-config` and the documents that editors and subscribers read."""
+"""`edgevision check-config` and the documents that editors and subscribers read.
+
+A module of its own because a command is loaded only when it is run.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,16 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from edgevision.address import SourceKind
-from edgevision.card import load_model
 from edgevision.cli.console import err, out, print_json
-from edgevision.config import Config
-from edgevision.configfile import load_config, with_places
+from edgevision.config.loader import load_config, with_places
+from edgevision.config.settings import Config
+from edgevision.config.source_url import SourceKind
 from edgevision.errors import ConfigError
-from edgevision.messaging.client import MqttClient
-from edgevision.messaging.contract import asyncapi
-from edgevision.messaging.contract import schema as payload_schema
-from edgevision.service.pipeline import make_detectors
+from edgevision.model_card import load_model
+from edgevision.mqtt.client import MqttClient
+from edgevision.mqtt.contract import asyncapi
+from edgevision.mqtt.contract import schema as payload_schema
+from edgevision.pipeline.pipeline import make_detectors
 
 
 def check(path: Path, *, as_json: bool) -> None:

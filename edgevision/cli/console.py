@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
+
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 WIDE = 112
+
 # What JSON lets through although it is no text: control characters, halves of surrogate pairs.
 _NO_TEXT = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
+
 JOURNAL_PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 
 

@@ -14,23 +14,25 @@ from pydantic import ValidationError
 from rich.live import Live
 from rich.table import Table
 
-from edgevision.cameraconfig import CameraConfig
 from edgevision.capture.reader import END_OF_RECORDING, STARTING, STOPPED
 from edgevision.cli.broker import DaemonProcess, loopback_broker
 from edgevision.cli.console import err, out, print_json, print_lines
-from edgevision.cli.view import View
-from edgevision.config import DEMO_RECORDING
+from edgevision.cli.watch import View
+from edgevision.config.camera import CameraConfig
+from edgevision.config.mqtt import MqttConfig
+from edgevision.config.settings import DEMO_RECORDING
 from edgevision.errors import BackendError, SourceError, UsageError
-from edgevision.messaging.client import MqttClient
-from edgevision.messaging.topics import Topics
-from edgevision.mqttconfig import MqttConfig
+from edgevision.mqtt.client import MqttClient
+from edgevision.mqtt.message import Topics
 
 if TYPE_CHECKING:
-    from edgevision.cli.view import Seen
-    from edgevision.messaging.message import Message
+    from edgevision.cli.watch import Seen
+    from edgevision.mqtt.message import Message
 
 DEVICE = "demo"
+
 CAMERA = "camera"
+
 START_S = 20.0
 
 

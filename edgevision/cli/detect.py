@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from edgevision.cameraconfig import CameraConfig
-from edgevision.capture.images import read_image
+from edgevision.capture.recording import read_image
 from edgevision.cli.console import print_json, progress_bar
-from edgevision.detection.draw import draw
+from edgevision.config.camera import CameraConfig
+from edgevision.detection.snapshot import draw
 from edgevision.errors import BadFrameError, OutputError
-from edgevision.service.replay import Replay
+from edgevision.evaluation.replay import Replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from edgevision.config import Config
-    from edgevision.records import U8
-    from edgevision.service.replay import ReplayedFrame
+    from edgevision.config.settings import Config
+    from edgevision.evaluation.replay import ReplayedFrame
+    from edgevision.frames import U8
 
 
 def detect(config: Config, images: Sequence[Path], *, annotate: Path | None) -> list[BadFrameError]:

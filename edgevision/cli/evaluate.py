@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from edgevision.card import load_model
 from edgevision.cli.console import out, print_json, progress_bar
-from edgevision.detection.groundtruth import read_ground_truth
 from edgevision.errors import MissingExtraError, UsageError
-from edgevision.labels import known_labels
+from edgevision.evaluation.ground_truth import read_ground_truth
+from edgevision.model_card import known_labels, load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgevision.cameraconfig import CameraConfig
-    from edgevision.config import Config
-    from edgevision.service.evaluation import Figures
+    from edgevision.config.camera import CameraConfig
+    from edgevision.config.settings import Config
+    from edgevision.evaluation.evaluate import Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def evaluate(config: Config, source: CameraConfig, options: EvaluateOptions) -> 
         ConfigError, ModelError, BackendError: as when the daemon starts.
     """
     try:
-        from edgevision.service import evaluation  # noqa: PLC0415 - needs the extra
+        from edgevision.evaluation.evaluate import evaluate as judge  # noqa: PLC0415 - extra
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             command="edgevision evaluate", extra="evaluate", missing=error.name or "motmetrics"
@@ -55,7 +54,7 @@ def evaluate(config: Config, source: CameraConfig, options: EvaluateOptions) -> 
         def show(done: int, total: int | None) -> None:
             bar.update(task, completed=done, total=total)
 
-        figures = evaluation.evaluate(config, options.camera, options.label, truth, show)
+        figures = judge(config, options.camera, options.label, truth, show)
     if options.as_json:
         print_json(_report(figures))
     else:

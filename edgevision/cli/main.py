@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from edgevision import __version__
-from edgevision.cameraconfig import CameraConfig
 from edgevision.cli.model_app import JsonOption, model_app
-from edgevision.config import Config
-from edgevision.configfile import load_config, with_places
+from edgevision.config.camera import CameraConfig
+from edgevision.config.loader import load_config, with_places
+from edgevision.config.settings import Config
 from edgevision.errors import ConfigError, EdgevisionError, SourceError, UsageError
-from edgevision.inference.blas import limit_blas
+from edgevision.inference.backend import limit_blas
 
 app = typer.Typer(
     name="edgevision",
@@ -28,29 +28,37 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(model_app, name="model")
 
 # Not `readable`: a file that cannot be read is a fault of the configuration, with its status.
 ConfigOption = Annotated[
     Path, typer.Option("--config", "-c", readable=False, help="Configuration file.")
 ]
+
 OptionalConfig = Annotated[
     Path | None,
     typer.Option(
         "--config", "-c", readable=False, help="Configuration file; default: built-in settings."
     ),
 ]
+
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="Model folder in place of the configured one.")
 ]
+
 MinScore = Annotated[
     float | None,
     typer.Option(min=0.001, max=0.999, help="Lowest score, in place of all configured ones."),
 ]
+
 Recording = Annotated[Path, typer.Argument(help="A video file or a folder of images.")]
+
 CameraOption = Annotated[str, typer.Option(help="Camera whose settings apply.")]
+
 DEFAULT_CONFIG = Path("config.yaml")
+
 REPLAYED = "replay"
+
+app.add_typer(model_app, name="model")
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer passes the value
@@ -79,7 +87,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
     limit_blas(settings.runtime.thread_count, os.environ)
 
     from edgevision.cli.console import set_up_logging
-    from edgevision.service.daemon import Daemon
+    from edgevision.daemon.daemon import Daemon
 
     set_up_logging(settings.log_level, journal="JOURNAL_STREAM" in os.environ)
     try:

@@ -8,24 +8,30 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgevision.config import DEFAULT_MODEL, bundled
-from edgevision.inference.blas import limit_blas
+from edgevision.config.settings import DEFAULT_MODEL, bundled
+from edgevision.inference.backend import limit_blas
 
 model_app = typer.Typer(help="Build models and look at them.", no_args_is_help=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 NameArgument = Annotated[str, typer.Argument(help="One of `edgevision model list`.")]
+
 WidthOption = Annotated[float, typer.Option(help="Multiplies the channels.")]
+
 SizeOption = Annotated[
     int | None, typer.Option(help="Side of the image in pixels; default: the network's own.")
 ]
+
 HeadOption = Annotated[
     Literal["classifier", "ssd", "ssdlite"], typer.Option(help="What reads the last maps.")
 ]
+
 ClassesOption = Annotated[
     int | None,
     typer.Option(help="Classes, without background; default: as many as labels, 1000, SSD 80."),
 ]
+
 CacheOption = Annotated[Path, typer.Option(help="Folder for what is downloaded.")]
 
 
@@ -44,7 +50,7 @@ def model_info(
 @model_app.command("list")
 def model_list(*, as_json: JsonOption = False) -> None:
     """List the architectures with parameters, multiply-adds and where these are spent."""
-    from edgevision.cli.nets import list_architectures
+    from edgevision.cli.model import list_architectures
 
     list_architectures(as_json=as_json)
 
@@ -63,7 +69,7 @@ def model_cost(
     as_json: JsonOption = False,
 ) -> None:
     """Show what every layer costs, and what standard convolutions would cost there."""
-    from edgevision.cli.nets import Chosen, print_cost
+    from edgevision.cli.model import Chosen, print_cost
 
     print_cost(Chosen(name, width, size, head, classes), full_conv=full_conv, as_json=as_json)
 
@@ -101,7 +107,7 @@ def model_names(
     as_json: JsonOption = False,
 ) -> None:
     """Print the names and shapes of the weights that `model build --weights` takes."""
-    from edgevision.cli.nets import Chosen, print_names
+    from edgevision.cli.model import Chosen, print_names
 
     print_names(Chosen(name, width, size, head, classes), as_json=as_json)
 
@@ -112,7 +118,7 @@ def model_export(
     cache: CacheOption = Path(".cache"),
 ) -> None:
     """Write the default model's published weights as `model build --weights` takes them."""
-    from edgevision.cli.nets import export_weights
+    from edgevision.cli.model import export_weights
 
     export_weights(file, cache=cache)
 
@@ -155,8 +161,7 @@ def model_build(
 
     Needs the extra `build`; the default model and `--int8` without `--calibrate` need npm.
     """
-    from edgevision.cli.model import build_default
-    from edgevision.cli.nets import Chosen, OwnWeights, build_own_model
+    from edgevision.cli.model import Chosen, OwnWeights, build_default, build_own_model
 
     chosen = Chosen(name, width, size, head, classes)
     own = OwnWeights(weights, seed, labels, licence, int8, tuple(calibrate or ()))

@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING
 import cv2
 
 from edgevision.cli.console import err, print_lines, progress_bar
-from edgevision.detection.draw import draw
+from edgevision.detection.snapshot import draw
 from edgevision.errors import BrokerError, OutputError
-from edgevision.messaging.client import MqttClient
-from edgevision.service.golden import differences, read_event, read_golden, write_golden
-from edgevision.service.replay import Replay
+from edgevision.evaluation.golden import differences, read_event, read_golden, write_golden
+from edgevision.evaluation.replay import Replay
+from edgevision.mqtt.client import MqttClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from edgevision.cameraconfig import CameraConfig
-    from edgevision.config import Config
-    from edgevision.messaging.client import Message
-    from edgevision.service.golden import RecordedEvent
-    from edgevision.service.replay import ReplayedFrame
+    from edgevision.config.camera import CameraConfig
+    from edgevision.config.settings import Config
+    from edgevision.evaluation.golden import RecordedEvent
+    from edgevision.evaluation.replay import ReplayedFrame
+    from edgevision.mqtt.message import Message
 
 CONNECT_S = 10.0
+
 SEND_S = 10.0
 
 
@@ -70,7 +71,7 @@ def replay(config: Config, source: CameraConfig, options: ReplayOptions) -> bool
         msg = f"{golden.path}: expected a folder that is there, got none"
         raise OutputError(msg)
     runner = Replay(config, camera=options.camera, start=options.start)
-    sink = _Sink(config, options)
+    sink = _Output(config, options)
     video = _AnnotatedVideo(options.annotate, source.fps) if options.annotate else None
     started_s = time.monotonic()
     frames = objects = 0
@@ -111,7 +112,7 @@ def _compare(golden: Golden, before: Sequence[RecordedEvent], lines: Sequence[by
     return not changed
 
 
-class _Sink:
+class _Output:
     """Where messages go: to a list for the golden file, to the broker, or to stdout."""
 
     def __init__(self, config: Config, options: ReplayOptions) -> None:

@@ -12,7 +12,7 @@ from edgevision.errors import MissingExtraError, OutputError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgevision.nets.separable import Measured
+    from edgevision.model_builder.separable import Measured
 
 SWEEP = (16, 32, 64, 128, 256)
 
@@ -28,22 +28,22 @@ def compare_forms(
         OutputError: the picture cannot be written.
     """
     try:
-        from edgevision.nets.separable import (  # noqa: PLC0415 - needs the extra
-            Convolution,
+        from edgevision.model_builder.separable import (  # noqa: PLC0415 - needs the extra
+            MeasuredConvolution,
             measure_separable,
         )
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             command="edgevision model separable", extra="build", missing=error.name or "onnx"
         ) from error
-    asked = Convolution(channels, size, kernel)
+    asked = MeasuredConvolution(channels, size, kernel)
     asked.check()
     wanted = [asked]
     if plot is not None:
         _check_plot(plot)
         from edgevision.cli.separable_plot import draw  # noqa: PLC0415 - slow, rarely asked for
 
-        others = (Convolution(count, size, kernel) for count in SWEEP if count != channels)
+        others = (MeasuredConvolution(count, size, kernel) for count in SWEEP if count != channels)
         wanted += [other for other in others if other.is_measurable]
     with step_progress() as show:
         measured = measure_separable(wanted, show)

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from edgevision.errors import MissingExtraError
-from edgevision.nets.separable import Engine
+from edgevision.model_builder.separable import Engine
 
 try:
     from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from edgevision.nets.separable import Measured
+    from edgevision.model_builder.separable import Measured
 
 # Told apart by everybody, also in grey (Okabe & Ito 2008, "Color Universal Design").
 COLOURS = {Engine.FLOAT: "#0072b2", Engine.INT8: "#d55e00", Engine.NUMPY: "#009e73"}

@@ -14,23 +14,26 @@ from edgevision.clock import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from edgevision.records import F32, U8
-    from edgevision.sceneconfig import MotionConfig, Point
-    from edgevision.tracks import BoxFrac
+    from edgevision.config.camera import MotionConfig, Point
+    from edgevision.events import BoxFrac
+    from edgevision.frames import F32, U8
 
     Polygon: TypeAlias = tuple[Point, ...]
 
 # The picture is looked at in this size: means over the pixels below take away their noise.
 SIDE_PX = 100
+
 # What stays where it is becomes background with this time constant, in seconds.
 LEARNING_S = 3.0
+
 # Where more of what is watched than this changes at once, the light has changed, or the camera.
 FLOOD = 0.6
 
-
 # A refresh is so long, and so many frames at least: one look can miss what is there.
 REFRESH_NS = NS_PER_S
+
 REFRESH_FRAMES = 4
+
 # Without a frame for so long the scene may be another one.
 UNKNOWN_NS = 2 * NS_PER_S
 
@@ -105,7 +108,7 @@ class MotionDetector:
         )
 
 
-class Gate:
+class MotionGate:
     """Whether a frame is worth inferring, by monotonic time.
 
     A scene that nobody has seen yet, or not for a while, counts as one in which something moves:

@@ -8,37 +8,64 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from edgevision.boxes import overlaps
 from edgevision.clock import NS_PER_S
-from edgevision.detection.merge import LARGEST_IN_CROP, overlaps
+from edgevision.frames import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from edgevision.records import I64, U8
-    from edgevision.tracks import BoxFrac
+    from edgevision.events import BoxFrac
+    from edgevision.frames import I64, U8
 
     F64: TypeAlias = NDArray[np.float64]
 
 # All chosen on PETS09-S2L1; docs/architecture.md has figures.
 # A crop is at most this share of the frame's longer side, so that four cover a frame of 4:3.
 CROP_SHARE = 0.55
+
 # A crop around one place is this many times as long as it, within the bounds.
 SURROUNDINGS = 4.0
+
 # What has this share of a crop's side is shown well: 45 pixels of 300. Less counts for less.
 WELL_SHOWN = 0.15
+
 # A crop of the grid that was not taken for this long counts as much as one place, in seconds.
 SWEEP_S = 2.0
+
 # A small object is remembered for this long where it was seen, in seconds.
 MEMORY_S = 2.0
+
 # A remembered box that overlaps a new one more than this is the same object.
 SAME_IOU = 0.3
+
 MAX_PLACES = 64
+
 # Crops that show more of the frame than this are not worth their time.
 LARGEST_AREA = 0.8
+
 # Worth is counted in whole numbers, which every processor adds up to the same.
 WORTH = 1000
+
+# All chosen on PETS09-S2L1 and on photographs with large objects; docs/architecture.md has figures.
+# Boxes of two sources that overlap more than this are one object.
+DUPLICATE_IOU = 0.5
+
+# Of two sources, a box of which more than this lies in a larger one is a part of that object.
+PART_IOS = 0.75
+
+# In an object of the full frame so many times its size, this much is enough.
+LARGE = 3.0
+
+PART_OF_LARGE_IOS = 0.4
+
+# A box that ends this close to where the picture was cut is a part: share of the crop's side.
+CUT_MARGIN = 0.01
+
+# What fills more of a crop's side than this is seen whole and better in the full frame.
+LARGEST_IN_CROP = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +255,82 @@ def _crop(image: U8, x0: int, y0: int, x1: int, y1: int) -> Crop:
     height, width = image.shape[:2]
     frac = (x0 / width, y0 / height, x1 / width, y1 / height)
     return Crop(image[y0:y1, x0:x1], frac)
+
+
+# FOLDED:
+# Boxes of the full frame and of crops of it become one set, without doubles.
+
+
+@dataclass(frozen=True, slots=True)
+class CropDetections:
+    """What was found in one crop.
+
+    Attributes:
+        detections: fractions of the frame.
+        window_frac: (x0, y0, x1, y1), the crop's corners as fractions of the frame.
+    """
+
+    detections: Detections
+    window_frac: tuple[float, float, float, float]
+
+
+def merge(full: Detections, crops: Sequence[CropDetections]) -> Detections:
+    """Join what was found in the full frame and in crops of it.
+
+    Boxes of a crop that end where it was cut, or that fill most of it, are left out: the full
+    frame or another crop has them whole. So are those that lie in a much larger and more certain
+    object of their label in the full frame: a sleeve looks like a person. Of boxes of one label
+    from different sources that are one object, the one with the higher score stays. Boxes of one
+    source never remove each other: that was the business of its non-maximum suppression.
+
+    Args:
+        full: what was found in the full frame.
+        crops: what was found in each crop; their order does not matter.
+
+    Returns:
+        Detections in fractions of the frame, best score first. Every box that is left out as a
+        double overlaps one of its label that stays and has at least its score.
+    """
+    kept = [full, *(_whole_and_small(crop) for crop in crops)]
+    boxes = np.concatenate([each.boxes for each in kept])
+    scores = np.concatenate([each.scores for each in kept])
+    class_ids = np.concatenate([each.class_ids for each in kept])
+    sources = np.repeat(np.arange(len(kept)), [len(each) for each in kept])
+    # Ties: the full frame first, then by place, so that the order of the crops does not matter.
+    order = np.lexsort((*boxes.T[::-1], sources > 0, -scores))
+    iou, ios = overlaps(boxes, boxes)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    of_large = (sources == 0) & (areas >= LARGE * areas[:, None]) & (ios > PART_OF_LARGE_IOS)
+    same = (iou > DUPLICATE_IOU) | (ios > PART_IOS) | of_large
+    same &= (class_ids[:, None] == class_ids) & (sources[:, None] != sources)
+    stays: list[int] = []
+    for index in order.tolist():
+        if not same[index, stays].any():
+            stays.append(index)
+    return Detections(boxes[stays], scores[stays], class_ids[stays])
+
+
+def in_window(window_frac: tuple[float, float, float, float], found: Detections) -> CropDetections:
+    """Map what was found in a crop to the frame.
+
+    Args:
+        window_frac: (x0, y0, x1, y1), the crop's corners as fractions of the frame.
+        found: in fractions of the crop.
+    """
+    window = np.array(window_frac, np.float32)
+    scale = np.tile(window[2:] - window[:2], 2)
+    boxes = np.clip(found.boxes, 0.0, 1.0) * scale + np.tile(window[:2], 2)
+    return CropDetections(Detections(boxes, found.scores, found.class_ids), window_frac)
+
+
+def _whole_and_small(crop: CropDetections) -> Detections:
+    """Leave out what was cut off and what nearly fills the crop."""
+    found = crop.detections
+    window = np.array(crop.window_frac)
+    sizes = window[2:] - window[:2]
+    margins = CUT_MARGIN * sizes
+    begins = (window[:2] <= 0) | (found.boxes[:, :2] > window[:2] + margins)
+    ends = (window[2:] >= 1) | (found.boxes[:, 2:] < window[2:] - margins)
+    small = found.boxes[:, 2:] - found.boxes[:, :2] <= LARGEST_IN_CROP * sizes
+    kept = (begins & ends & small).all(axis=1)
+    return Detections(found.boxes[kept], found.scores[kept], found.class_ids[kept])

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
+from edgevision.model_card import load_model
+
 if TYPE_CHECKING:
-    from edgevision.card import Model
-    from edgevision.config import Config
-    from edgevision.records import U8, RawOutputs
+    from collections.abc import MutableMapping
+
+    from edgevision.config.settings import Config
+    from edgevision.frames import U8, RawOutputs
+    from edgevision.model_card import Model
 
 log = logging.getLogger(__name__)
+
+# OpenBLAS (the wheels, Debian), BLIS, MKL and Apple's Accelerate.
+VARIABLES = (
+    "OPENBLAS_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 class Backend(Protocol):
@@ -62,3 +77,48 @@ def _numpy(model: Model) -> Backend:
     from edgevision.inference.numpy_backend import NumpyBackend  # noqa: PLC0415
 
     return NumpyBackend(model)
+
+
+# FOLDED:
+# Threads of NumPy's matrix products: a setting that BLAS reads once, when NumPy is loaded.
+
+
+def limit_blas(threads: int, environment: MutableMapping[str, str], *, force: bool = False) -> None:
+    """Say how many threads a matrix product may use; call it before anything imports NumPy.
+
+    Args:
+        threads: the number.
+        environment: this process's.
+        force: also where the user has set a number.
+    """
+    for name in VARIABLES:
+        if force or name not in environment:
+            environment[name] = str(threads)
+
+
+# FOLDED:
+# The loaded network: what takes long to build and survives most configuration changes.
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A checked model and the backend that has loaded it."""
+
+    model: Model
+    backend: Backend
+
+
+def load_engine(config: Config) -> LoadedModel:
+    """Load the configured model and run it once on a blank picture.
+
+    The first inference allocates memory and proves that this CPU can run the network.
+
+    Raises:
+        ModelError: the model cannot be used.
+        BackendError: the engine cannot run it.
+    """
+    model = load_model(config.model)
+    backend = open_backend(model, config)
+    size = model.card.input
+    backend.run(np.zeros((1, size.height, size.width, 3), np.uint8))
+    return LoadedModel(model, backend)

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgevision.errors import BackendError, ModelError, ModelMismatchError
-from edgevision.inference.plan_file import read_plan
-from edgevision.inference.steps import StepBuilder
-from edgevision.records import RawOutputs
+from edgevision.frames import RawOutputs
+from edgevision.inference.numpy_compiler import StepBuilder
+from edgevision.inference.numpy_plan import read_plan
 
 if TYPE_CHECKING:
-    from edgevision.card import Model
-    from edgevision.inference.plan import Shape
-    from edgevision.inference.plan_file import PlannedNetwork
-    from edgevision.records import F32, U8
+    from edgevision.frames import F32, U8
+    from edgevision.inference.numpy_plan import PlannedNetwork, Shape
+    from edgevision.model_card import Model
 
 
 class NumpyBackend:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgevision.errors import BackendError, ModelMismatchError
-from edgevision.records import RawOutputs
+from edgevision.frames import RawOutputs
+
+if TYPE_CHECKING:
+    from edgevision.config.settings import RuntimeConfig
+    from edgevision.frames import U8
+    from edgevision.model_card import Model
 
 try:
     import onnxruntime
 except ImportError:  # no wheel for 32-bit ARM
     onnxruntime = None
-
-if TYPE_CHECKING:
-    from edgevision.card import Model
-    from edgevision.config import RuntimeConfig
-    from edgevision.records import U8
 
 
 class OnnxRuntimeBackend:

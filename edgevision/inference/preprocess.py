@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from edgevision.records import Detections
+from edgevision.frames import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgevision.card import InputSpec
-    from edgevision.config import Resize
-    from edgevision.records import U8
+    from edgevision.config.settings import Resize
+    from edgevision.frames import U8
+    from edgevision.model_card import InputSpec
 
 # INTER_LINEAR_EXACT gives the same bytes on x86 and ARM; INTER_LINEAR differs by one level.
 _INTERPOLATIONS: Mapping[Resize, int] = {
     "exact": cv2.INTER_LINEAR_EXACT,
     "fast": cv2.INTER_LINEAR,
 }
+
 _TO_BGR = {1: cv2.COLOR_GRAY2BGR, 4: cv2.COLOR_BGRA2BGR}
 
 

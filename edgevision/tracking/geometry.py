@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgevision.tracks import BoxFrac
+    from edgevision.events import BoxFrac
 
 Point: TypeAlias = tuple[float, float]
+
 Size: TypeAlias = tuple[int, int]
 
 # A point this near to an edge is on it: fractions of the frame, far below a pixel and far above
@@ -33,16 +34,6 @@ def foot_of(box_frac: BoxFrac) -> Point:
     """Return the bottom-centre point of a box (x, y, w, h), in the frame as the box is."""
     x, y, width, height = box_frac
     return _clip(x + width / 2), _clip(y + height)
-
-
-def overlap(a: BoxFrac, b: BoxFrac) -> float:
-    """Return the intersection of two boxes (x, y, w, h) over their union, 0..1; 0 for no area."""
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / (a[2] * a[3] + b[2] * b[3] - both)
 
 
 def contains(polygon: Sequence[Point], point: Point) -> bool:

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from edgevision.boxes import overlap
 from edgevision.clock import NS_PER_S
-from edgevision.tracking.footpath import FootPath
-from edgevision.tracking.geometry import clip_box
-from edgevision.tracking.sighting import Sighting
-from edgevision.tracking.stillness import Stillness
+from edgevision.events import PathPoint
+from edgevision.tracking.geometry import clip_box, foot_of
 
 if TYPE_CHECKING:
-    from edgevision.tracking.sighting import Moment
-    from edgevision.tracks import Track
+    from datetime import datetime
+
+    from edgevision.events import BoxFrac, Track
+    from edgevision.tracking.geometry import Point
+
+# A box this near to an edge of the frame is taken as cut off by it.
+_AT_EDGE_FRAC = 0.01
+
+# Overlap (IoU) with the place where it is. A box that is beside it by a quarter of its width has
+# 0.6 left, by a third 0.5.
+_STAYS = 0.6
+
+_WAKES = 0.5
+
+# It has to be away for this long in a row: one bad box wakes nobody.
+_WAKES_AFTER_NS = NS_PER_S // 2
+
+# A point is kept once the foot has moved by this part of the frame's diagonal.
+_STEP = 0.02
+
+MAX_POINTS = 64
 
 
 class History:
@@ -55,3 +75,179 @@ class History:
         self.stillness.see(sighting.box_frac, when.now_ns)
         self.path.see(sighting)
         return sighting
+
+
+# FOLDED:
+# What is known of an object from one frame in which it was seen.
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a frame arrived, and its size.
+
+    Attributes:
+        now_ns: monotonic stamp; decides everything.
+        at: time of day, UTC; only ever published.
+        frame_size_px: (width, height).
+    """
+
+    now_ns: int
+    at: datetime
+    frame_size_px: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One object in one frame in which it was seen.
+
+    Attributes:
+        label: by vote over its life so far.
+        score: of the last detection that belonged to it, 0..1.
+        top_score: the highest so far.
+        box_frac: (x, y, w, h) as fractions of the frame, clipped to it.
+        when: the frame.
+    """
+
+    label: str
+    score: float
+    top_score: float
+    box_frac: BoxFrac
+    when: Moment
+
+    @property
+    def foot(self) -> Point:
+        """Return the bottom-centre point of the box, as fractions of the frame."""
+        return foot_of(self.box_frac)
+
+    @property
+    def height_px(self) -> float:
+        """Return the height of the box in pixels."""
+        return self.box_frac[3] * self.when.frame_size_px[1]
+
+    @property
+    def area_frac(self) -> float:
+        """Return the box's share of the frame, 0..1."""
+        return self.box_frac[2] * self.box_frac[3]
+
+    @property
+    def ratio(self) -> float:
+        """Return the box's width by its height, both in pixels; 0 for a box without height."""
+        tall = self.height_px
+        return self.box_frac[2] * self.when.frame_size_px[0] / tall if tall > 0 else 0.0
+
+    @property
+    def quality(self) -> float:
+        """Return how good a view this is, 0..1.
+
+        score x sqrt(area): twice the size is worth as much as twice the score, and size counts
+        by length and not by area, so that near does not win over clear. Half of it where the box
+        is cut off by the frame. A choice of this project, of no paper.
+        """
+        x, y, width, height = self.box_frac
+        cut = min(x, y) < _AT_EDGE_FRAC or max(x + width, y + height) > 1 - _AT_EDGE_FRAC
+        return self.score * math.sqrt(self.area_frac) * (0.5 if cut else 1.0)
+
+
+# FOLDED:
+# Whether an object is at rest.
+
+
+class Stillness:
+    """The rest and motion of one object.
+
+    Its place is the mean of its boxes since it last moved: a single box may be the last of a
+    motion, or one end of its jitter. Once it is stationary its place is fixed, so that it cannot
+    creep away with it.
+
+    Attributes:
+        stationary: it has not moved for `after_s`.
+        motionless_frames: frames in which it was seen since it last moved.
+        position_changes: how often it has begun to move again.
+    """
+
+    def __init__(self, after_s: float) -> None:
+        """Begin in motion; at rest after this many seconds in one place."""
+        self.stationary = False
+        self.motionless_frames = 0
+        self.position_changes = 0
+        self._after_ns = round(after_s * NS_PER_S)
+        self._place: BoxFrac | None = None
+        self._since_ns = 0
+        self._away_ns: int | None = None
+
+    def see(self, box_frac: BoxFrac, now_ns: int) -> None:
+        """Take the box of the next frame in which it is seen."""
+        place = self._place
+        if place is None:
+            self._settle(box_frac, now_ns)
+        elif self.stationary:
+            self._rest(box_frac, now_ns, away=overlap(place, box_frac) < _WAKES)
+        elif overlap(place, box_frac) < _STAYS:
+            self._settle(box_frac, now_ns)
+        else:
+            self.motionless_frames += 1
+            self._place = _mean(place, box_frac, self.motionless_frames)
+            self.stationary = now_ns - self._since_ns >= self._after_ns
+
+    def _settle(self, box_frac: BoxFrac, now_ns: int) -> None:
+        self._place = box_frac
+        self._since_ns, self._away_ns = now_ns, None
+        self.stationary, self.motionless_frames = False, 0
+
+    def _rest(self, box_frac: BoxFrac, now_ns: int, *, away: bool) -> None:
+        if not away:
+            self._away_ns = None
+        elif self._away_ns is None:
+            self._away_ns = now_ns
+        elif now_ns - self._away_ns >= _WAKES_AFTER_NS:
+            self.position_changes += 1
+            self._settle(box_frac, now_ns)
+            return
+        self.motionless_frames += 1
+
+
+def _mean(place: BoxFrac, box_frac: BoxFrac, boxes: int) -> BoxFrac:
+    """Return the mean of this many boxes, of which `place` is the mean, and of one more."""
+    x, y, width, height = (
+        old + (new - old) / (boxes + 1) for old, new in zip(place, box_frac, strict=True)
+    )
+    return x, y, width, height
+
+
+# FOLDED:
+# The path of an object's foot, thinned.
+
+
+class FootPath:
+    """Where the foot of one object was; the first and the last point are exact."""
+
+    def __init__(self) -> None:
+        """Begin without a point."""
+        self._kept: list[PathPoint] = []
+        self._last: PathPoint | None = None
+
+    def see(self, sighting: Sighting) -> None:
+        """Take the next frame in which it is seen."""
+        x, y = sighting.foot
+        self._last = PathPoint(x, y, sighting.when.at)
+        if self._kept:
+            width, height = sighting.when.frame_size_px
+            kept = self._kept[-1]
+            moved_px = math.hypot((x - kept.x_frac) * width, (y - kept.y_frac) * height)
+            if moved_px < _STEP * math.hypot(width, height):
+                return
+        self._kept.append(self._last)
+        if len(self._kept) == MAX_POINTS:
+            self._kept = [self._kept[0], *self._kept[2:-1:2], self._kept[-1]]
+
+    @property
+    def points(self) -> tuple[PathPoint, ...]:
+        """Return at most 64 points, oldest first."""
+        last = self._last
+        if last is None or (last.x_frac, last.y_frac) == _place(self._kept[-1]):
+            return tuple(self._kept)
+        return (*self._kept, last)
+
+
+def _place(point: PathPoint) -> tuple[float, float]:
+    return point.x_frac, point.y_frac

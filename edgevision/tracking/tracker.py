@@ -4,32 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgevision.boxes import as_array, iou
 from edgevision.clock import NS_PER_S
+from edgevision.tracking.appearance import observe
 from edgevision.tracking.association import associate
-from edgevision.tracking.observation import observe
-from edgevision.tracking.overlap import as_array, iou
 from edgevision.tracking.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgevision.cameraconfig import DetectionConfig
-    from edgevision.records import U8, DetectedObject
-    from edgevision.sceneconfig import TrackingConfig
-    from edgevision.tracking.observation import Observation
-    from edgevision.tracks import Track
+    from edgevision.config.camera import DetectionConfig, TrackingConfig
+    from edgevision.events import Track
+    from edgevision.frames import U8, DetectedObject
+    from edgevision.tracking.appearance import Observation
 
 # From this support on a detection takes part in the first association (a score of 0.48 for
 # 0.40), and from this one it may begin an object (0.42).
 CONFIDENT_SUPPORT = 0.3
+
 BIRTH_SUPPORT = 0.1
+
 # A second box of its label on an object that has one already is no second object.
 DUPLICATE_IOU = 0.3
+
 # What is not confirmed yet may be out of sight for this long, or for one frame.
 TENTATIVE_NS = NS_PER_S * 2 // 5
+
 MISSED_FRAMES = 1.5
+
 # In a still scene, what was seen so shortly before the last inferred frame was only overlooked.
 STILL_THERE_NS = NS_PER_S
+
 # More objects than any detector gives; beyond it those go that were not seen for the longest.
 MAX_TARGETS = 400
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from edgevision.clock import NS_PER_S
-from edgevision.tracking.filters import passes, takes
 from edgevision.tracking.geometry import contains, distance_to_edge_px
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from edgevision.sceneconfig import ZoneConfig
-    from edgevision.tracking.sighting import Sighting
+    from edgevision.config.camera import FilterConfig, MaskConfig, ZoneConfig
+    from edgevision.tracking.history import Sighting
 
 # An object that has been inside is outside once its foot is further from the zone than this part
 # of its height. Boxes of an object at rest jitter by a few hundredths of their height.
@@ -145,3 +144,38 @@ class Stays:
             return None
         stay.loiters = True
         return ZoneChange("loitering", name, dwell_s)
+
+
+# FOLDED:
+# Which objects count: masks, and filters by score, area and ratio.
+
+
+def passes(filters: Mapping[str, FilterConfig], sighting: Sighting) -> bool:
+    """Return whether an object passes the filter of its label; without one it does.
+
+    Score is the highest so far, so that an object counts from the first frame that shows it
+    clearly; area and ratio are those of this frame. Bounds themselves pass.
+    """
+    wanted = filters.get(sighting.label)
+    return wanted is None or (
+        _within(wanted.min_score, sighting.top_score, None)
+        and _within(wanted.min_area, sighting.area_frac, wanted.max_area)
+        and _within(wanted.min_ratio, sighting.ratio, wanted.max_ratio)
+    )
+
+
+def is_masked(masks: Iterable[MaskConfig], sighting: Sighting) -> bool:
+    """Return whether an object stands in a mask that is for its label."""
+    return any(
+        takes(mask.labels, sighting.label) and contains(mask.polygon, sighting.foot)
+        for mask in masks
+    )
+
+
+def takes(labels: tuple[str, ...] | None, label: str) -> bool:
+    """Return whether a label is one of these; None: all are."""
+    return labels is None or label in labels
+
+
+def _within(low: float | None, value: float, high: float | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from edgevision.errors import EdgevisionError
-from edgevision.nets import published
-from edgevision.nets.onnx_float import float_onnx
-from edgevision.nets.ssd_mobilenet_v2 import ssd_mobilenet_v2
-from edgevision.nets.tflite_import import match, read_convs
+from edgevision.model_builder import default_model
+from edgevision.model_builder.architectures import ssd_mobilenet_v2
+from edgevision.model_builder.onnx_export import float_onnx
+from edgevision.model_builder.tflite_import import match, read_convs
 
 HERE = Path(__file__).parent
 BUILT = REPOSITORY / "models/ssd_mobilenet_v2_oid/float.onnx"
@@ -77,7 +77,7 @@ def _float_graph() -> str:
         if path.exists():
             return str(path)
     try:
-        source = published.fetch_published(REPOSITORY / ".cache", lambda *_: None)
+        source = default_model.fetch_published(REPOSITORY / ".cache", lambda *_: None)
     except EdgevisionError as error:
         err.print(f"edgevision: without the float graph: {error}", markup=False)
         return ""

@@ -7,22 +7,22 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevision.cameraconfig import CameraConfig
 from edgevision.capture.source import open_source
-from edgevision.card import load_model
 from edgevision.clock import SystemClock
-from edgevision.config import DEMO_RECORDING, Config
+from edgevision.config.camera import CameraConfig
+from edgevision.config.settings import DEMO_RECORDING, Config
+from edgevision.frames import Frame
 from edgevision.inference.backend import open_backend
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
 from edgevision.inference.preprocess import Preprocessor
-from edgevision.records import Frame
-from edgevision.service.pipeline import Pipeline
+from edgevision.model_card import load_model
+from edgevision.pipeline.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edgevision.frames import U8
     from edgevision.inference.backend import Backend
-    from edgevision.records import U8
 
 # A frame of the bundled recording with two objects.
 FRAME = 66

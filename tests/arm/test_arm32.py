@@ -20,9 +20,9 @@ VERSIONS = (
 # The recording as the service reads it, and the network's input made from it.
 DECODE = f"""
 import hashlib
-from edgevision.cameraconfig import CameraConfig
+from edgevision.config.camera import CameraConfig
 from edgevision.capture.source import open_source
-from edgevision.card import InputSpec
+from edgevision.model_card import InputSpec
 from edgevision.inference.preprocess import Preprocessor
 source = open_source(CameraConfig(source={str(RECORDING)!r}))
 resize = Preprocessor(InputSpec(name="image", width=300, height=300, scaling="none")).prepare

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from edgevision.records import U8
+    from edgevision.frames import U8
 
 BOUNDARY = "frame"
 

@@ -15,8 +15,8 @@ from edgevision.errors import BadFrameError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edgevision.cameraconfig import CameraConfig
-    from edgevision.records import U8
+    from edgevision.config.camera import CameraConfig
+    from edgevision.frames import U8
 
 
 def picture(value: int) -> U8:

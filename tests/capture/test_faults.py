@@ -16,16 +16,16 @@ import psutil
 from capture.cameras import Behaviour, MjpegCamera
 from capture.sources import wait_until
 
-from edgevision.cameraconfig import CameraConfig
 from edgevision.capture.reader import STOPPED, CameraReader
-from edgevision.capture.remote import CameraWorker, open_request
-from edgevision.capture.slots import FrameSlots
+from edgevision.capture.worker_client import CameraWorker, open_request
 from edgevision.clock import NS_PER_S, SystemClock
+from edgevision.config.camera import CameraConfig
+from edgevision.pipeline.threads import FrameSlots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from edgevision.records import Frame
+    from edgevision.frames import Frame
 
 STALL_S = 1.0
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.capture.images import DEFAULT_FPS, MAX_FILE_BYTES, ImageFolder, read_image
+from edgevision.capture.recording import IMAGE_FPS, MAX_FILE_BYTES, ImageFolder, read_image
 from edgevision.errors import BadFrameError, SourceError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgevision.records import U8
+    from edgevision.frames import U8
 
 SIZE = (48, 64)
 
@@ -172,7 +172,7 @@ def test_a_folder_gives_its_images_in_the_order_of_their_names_and_then_ends(
 
 def test_a_folder_of_3_images_says_3_frames_at_10_fps(tmp_path: Path) -> None:
     images = ImageFolder(folder_of(tmp_path, "a.png", "b.png", "c.png"))
-    assert (images.frame_count, images.fps) == (3, DEFAULT_FPS)
+    assert (images.frame_count, images.fps) == (3, IMAGE_FPS)
 
 
 def test_a_folder_plays_at_the_configured_rate(tmp_path: Path) -> None:

@@ -13,15 +13,10 @@ import pytest
 from capture.cameras import Behaviour, MjpegCamera
 from capture.sources import BAD, Openings, ScriptedSource, picture, wait_until
 
-from edgevision.cameraconfig import CameraConfig
 from edgevision.capture.protocol import MAX_BAD_FRAMES
-from edgevision.capture.reader import (
-    END_OF_RECORDING,
-    STARTING,
-    STOPPED,
-    CameraReader,
-)
+from edgevision.capture.reader import END_OF_RECORDING, STARTING, STOPPED, CameraReader
 from edgevision.clock import ManualClock, SystemClock
+from edgevision.config.camera import CameraConfig
 from edgevision.errors import SourceError
 
 if TYPE_CHECKING:
@@ -30,7 +25,7 @@ if TYPE_CHECKING:
 
     from edgevision.capture.protocol import FrameSource
     from edgevision.clock import Clock
-    from edgevision.records import Frame
+    from edgevision.frames import Frame
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 GONE = SourceError("/dev/video0: the camera delivers no frames; was it unplugged?")

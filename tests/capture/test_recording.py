@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgevision.capture.video import DEFAULT_FPS, Recording
+from edgevision.capture.recording import DEFAULT_FPS, Recording
 from edgevision.errors import BadFrameError, SourceError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from brokers import free_port
 
-from edgevision.cameraconfig import CameraConfig
-from edgevision.capture.remote import CameraWorker, open_request
+from edgevision.capture.worker_client import CameraWorker, open_request
+from edgevision.config.camera import CameraConfig
 from edgevision.errors import CameraError
 
 if TYPE_CHECKING:

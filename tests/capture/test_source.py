@@ -7,19 +7,18 @@ import numpy as np
 import pytest
 from capture.sources import BAD, ScriptedSource, picture
 
-from edgevision.cameraconfig import CameraConfig
-from edgevision.capture.images import ImageFolder
-from edgevision.capture.remote import CameraWorker
+from edgevision.capture.recording import ImageFolder, Recording
 from edgevision.capture.rotation import Rotated
 from edgevision.capture.source import open_source
-from edgevision.capture.video import Recording
+from edgevision.capture.worker_client import CameraWorker
+from edgevision.config.camera import CameraConfig
 from edgevision.errors import BadFrameError
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
-    from edgevision.records import U8
+    from edgevision.frames import U8
 
 # 2 rows, 3 columns:  0 1 2
 #                     3 4 5

@@ -13,7 +13,7 @@ from brokers import Listener, Mosquitto
 from daemons import RECORDING, run_command, running, settings
 
 from edgevision import __version__
-from edgevision.messaging.contract import schema
+from edgevision.mqtt.contract import schema
 
 ROOT = Path(__file__).parents[2]
 

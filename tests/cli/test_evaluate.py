@@ -11,9 +11,9 @@ import yaml
 from daemons import run_command
 from fake_model import FakeModel
 
-from edgevision.cameraconfig import CameraConfig
 from edgevision.cli.evaluate import EvaluateOptions, evaluate
-from edgevision.config import Config
+from edgevision.config.camera import CameraConfig
+from edgevision.config.settings import Config
 from edgevision.errors import MissingExtraError
 
 FRAMES = 12
@@ -105,9 +105,9 @@ def test_a_truth_that_goes_beyond_the_recording_is_told_in_one_line(
 def test_without_the_metrics_library_the_extra_is_named(
     recording: Path, truth: Path, fake_model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "edgevision.service.identity", raising=False)
-    monkeypatch.delitem(sys.modules, "edgevision.service.evaluation", raising=False)
-    monkeypatch.delattr("edgevision.service.evaluation", raising=False)
+    monkeypatch.delitem(sys.modules, "edgevision.evaluation.metrics", raising=False)
+    monkeypatch.delitem(sys.modules, "edgevision.evaluation.evaluate", raising=False)
+    monkeypatch.delattr("edgevision.evaluation.evaluate", raising=False)
     monkeypatch.setitem(sys.modules, "motmetrics", None)
     source = CameraConfig(source=str(recording))
     config = Config.model_validate(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from daemons import RECORDING, run_command
 
-from edgevision.messaging.contract import schema
+from edgevision.mqtt.contract import schema
 
 ALL = [[0, 0], [1, 0], [1, 1], [0, 1]]
 KINDS = {

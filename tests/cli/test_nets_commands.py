@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from daemons import run_command
 
-from edgevision.nets.architectures import ARCHITECTURES, architecture, lay_out
-from edgevision.nets.random_weights import random_weights
-from edgevision.nets.weights_file import write_weights
+from edgevision.model_builder.architectures import ARCHITECTURES, architecture, lay_out
+from edgevision.model_builder.weights import random_weights, write_weights
 
 
 def test_model_list_has_every_architecture_with_its_counts_and_shares() -> None:

@@ -10,9 +10,8 @@ from daemons import run_command
 from rich.console import Console
 
 from edgevision.cli.console import plain, print_json
-from edgevision.cli.view import MAX_NAMES, OTHER, View
-from edgevision.cli.watch import _parsed
-from edgevision.messaging.topics import Topics
+from edgevision.cli.watch import MAX_NAMES, OTHER, View, _parsed
+from edgevision.mqtt.message import Topics
 
 TOPICS = Topics("edgevision/porch")
 AT = "2026-01-01T00:00:00Z"

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.card import AnchorMap, AnchorShape
-from edgevision.detection.anchors import make_anchors
+from edgevision.detection.ssd import make_anchors
+from edgevision.model_card import AnchorMap, AnchorShape
 
 SHAPES = st.lists(
     st.builds(AnchorShape, scale=st.floats(0.01, 1.5), ratio=st.floats(0.1, 10)),

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgevision.card import BoxCoder
-from edgevision.detection.boxes import decode_boxes
+from edgevision.detection.ssd import decode_boxes
 from edgevision.errors import ModelMismatchError
-from edgevision.records import F32
+from edgevision.frames import F32
+from edgevision.model_card import BoxCoder
 
 CODER = BoxCoder(centre_divisor=10.0, size_divisor=5.0)
 FRACTIONS = st.floats(0.0625, 1.0, width=32)

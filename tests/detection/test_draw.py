@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.detection.draw import draw
-from edgevision.records import DetectedObject
+from edgevision.detection.snapshot import draw
+from edgevision.frames import DetectedObject
 
 CAT = DetectedObject("Cat", 0.87, (0.25, 0.5, 0.5, 0.25))
 FRACTIONS = st.floats(-0.5, 1.5)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.detection.merge import CropDetections, in_window, merge, overlaps
-from edgevision.records import Detections
+from edgevision.boxes import overlaps
+from edgevision.detection.regions import CropDetections, in_window, merge
+from edgevision.frames import Detections
 
 LEFT = (0.0, 0.0, 0.55, 0.55)
 MIDDLE = (0.2, 0.2, 0.75, 0.75)

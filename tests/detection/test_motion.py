@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgevision.clock import NS_PER_S
-from edgevision.detection.motion import Gate, Motion, MotionDetector
-from edgevision.records import U8
-from edgevision.sceneconfig import MotionConfig
+from edgevision.config.camera import MotionConfig
+from edgevision.detection.motion import Motion, MotionDetector, MotionGate
+from edgevision.frames import U8
 
 RNG = np.random.default_rng(3)
 STILL = Motion((), 0.0)
@@ -127,7 +127,7 @@ def test_what_is_smaller_than_configured_does_not_count() -> None:
     moves=st.lists(st.booleans(), min_size=50, max_size=50),
 )
 def test_a_frame_that_shows_motion_always_passes(stamps_s: list[float], moves: list[bool]) -> None:
-    gate = Gate(MotionConfig())
+    gate = MotionGate(MotionConfig())
     for stamp_s, moving in zip(stamps_s, moves, strict=False):
         passes = gate.passes(MOVING if moving else STILL, round(stamp_s * NS_PER_S))
         assert passes or not moving
@@ -135,7 +135,7 @@ def test_a_frame_that_shows_motion_always_passes(stamps_s: list[float], moves: l
 
 def passed(moving_at: int | None = None, seconds: int = 110) -> list[int]:
     """Return which of one frame a second pass a gate."""
-    gate = Gate(MotionConfig())
+    gate = MotionGate(MotionConfig())
     return [
         at
         for at in range(seconds)
@@ -152,6 +152,6 @@ def test_frames_pass_for_5_s_after_the_last_motion() -> None:
 
 
 def test_a_scene_that_nobody_has_seen_for_a_while_is_an_unknown_one() -> None:
-    gate = Gate(MotionConfig())
+    gate = MotionGate(MotionConfig())
     assert [at for at in range(20) if gate.passes(STILL, at * NS_PER_S)] == [*range(6)]
     assert [at for at in range(30, 45) if gate.passes(STILL, at * NS_PER_S)] == [*range(30, 36)]

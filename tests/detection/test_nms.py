@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.detection.nms import suppress
+from edgevision.detection.ssd import suppress
 
 if TYPE_CHECKING:
-    from edgevision.records import F32, I64
+    from edgevision.frames import F32, I64
 
 # Sixteenths are exact in float32, and no quotient of areas made of them is 0.4567.
 CORNER = st.integers(-64, 64)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgevision.clock import NS_PER_S
 from edgevision.detection.regions import CROP_SHARE, Regions, grid
-from edgevision.records import U8
+from edgevision.frames import U8
 
 FRAME = np.zeros((576, 768, 3), np.uint8)
 SIZE_PX = (768, 576)

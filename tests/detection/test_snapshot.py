@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgevision.config.camera import SnapshotsConfig
 from edgevision.detection.snapshot import snapshot, whole_picture
-from edgevision.records import U8, DetectedObject
-from edgevision.sceneconfig import SnapshotsConfig
+from edgevision.frames import U8, DetectedObject
 
 CAT = DetectedObject("Cat", 0.9, (0.5, 0.5, 0.25, 0.25))
 SIDE = st.floats(0, 1)

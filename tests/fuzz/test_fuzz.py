@@ -18,12 +18,12 @@ import pytest
 from certificates import Authority
 from fuzz import mutations
 from fuzz.feeding import INPUTS, Feeder, Tally
-from inference.test_plan_file import arrays, plan
+from inference.test_numpy_plan import arrays, plan
 
-from edgevision.cameraconfig import CameraConfig, DetectionConfig
-from edgevision.config import Config, MetricsConfig, RuntimeConfig
-from edgevision.messaging.contract import MESSAGES
-from edgevision.mqttconfig import MqttConfig, TlsConfig
+from edgevision.config.camera import CameraConfig, DetectionConfig
+from edgevision.config.mqtt import MqttConfig, TlsConfig
+from edgevision.config.settings import Config, MetricsConfig, RuntimeConfig
+from edgevision.mqtt.contract import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

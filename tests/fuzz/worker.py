@@ -29,7 +29,7 @@ TAKEN = "taken"
 
 
 def configuration(folder: Path) -> Callable[[bytes], str]:
-    from edgevision.configfile import load_config, with_places
+    from edgevision.config.loader import load_config, with_places
     from edgevision.errors import ConfigError
 
     path = folder / "config.yaml"
@@ -47,7 +47,7 @@ def configuration(folder: Path) -> Callable[[bytes], str]:
 
 
 def environment(folder: Path) -> Callable[[bytes], str]:
-    from edgevision.configfile import load_config
+    from edgevision.config.loader import load_config
     from edgevision.errors import ConfigError
 
     path = folder / "config.yaml"
@@ -64,8 +64,8 @@ def environment(folder: Path) -> Callable[[bytes], str]:
 
 
 def card(folder: Path) -> Callable[[bytes], str]:
-    from edgevision.card import load_model
     from edgevision.errors import ModelError
+    from edgevision.model_card import load_model
 
     def feed(content: bytes) -> str:
         (folder / "card.json").write_bytes(content)
@@ -79,8 +79,8 @@ def card(folder: Path) -> Callable[[bytes], str]:
 
 
 def labels(folder: Path) -> Callable[[bytes], str]:
-    from edgevision.card import parse_labels
     from edgevision.errors import ModelError
+    from edgevision.model_card import parse_labels
 
     def feed(content: bytes) -> str:
         try:
@@ -95,10 +95,10 @@ def labels(folder: Path) -> Callable[[bytes], str]:
 def graph(folder: Path) -> Callable[[bytes], str]:
     import numpy as np
 
-    from edgevision.card import load_model
-    from edgevision.config import RuntimeConfig
+    from edgevision.config.settings import RuntimeConfig
     from edgevision.errors import BackendError, ModelError
     from edgevision.inference.onnxruntime import OnnxRuntimeBackend
+    from edgevision.model_card import load_model
 
     model = load_model(folder)
     size = model.card.input
@@ -117,7 +117,7 @@ def graph(folder: Path) -> Callable[[bytes], str]:
 def plan(_folder: Path) -> Callable[[bytes], str]:
     from edgevision.errors import ModelError
     from edgevision.inference.numpy_backend import NumpyNetwork
-    from edgevision.inference.plan_file import read_plan
+    from edgevision.inference.numpy_plan import read_plan
 
     def feed(content: bytes) -> str:
         try:
@@ -130,7 +130,7 @@ def plan(_folder: Path) -> Callable[[bytes], str]:
 
 
 def image(folder: Path) -> Callable[[bytes], str]:
-    from edgevision.capture.images import read_image
+    from edgevision.capture.recording import read_image
     from edgevision.errors import BadFrameError
 
     path = folder / "image"
@@ -147,7 +147,7 @@ def image(folder: Path) -> Callable[[bytes], str]:
 
 
 def recording(folder: Path) -> Callable[[bytes], str]:
-    from edgevision.capture.video import Recording
+    from edgevision.capture.recording import Recording
     from edgevision.errors import SourceError
 
     path = folder / "recording"
@@ -174,9 +174,8 @@ def recording(folder: Path) -> Callable[[bytes], str]:
 
 
 def broker(_folder: Path) -> Callable[[bytes], str]:
-    from edgevision.messaging.connection import Connection
-    from edgevision.messaging.endpoint import Endpoint
-    from edgevision.messaging.message import Message
+    from edgevision.mqtt.connection import Connection, Endpoint
+    from edgevision.mqtt.message import Message
 
     server = socket.create_server(("127.0.0.1", 0))
     endpoint = Endpoint(
@@ -223,9 +222,8 @@ def message(_folder: Path) -> Callable[[bytes], str]:
     from rich.console import Console
 
     from edgevision.cli.console import print_json
-    from edgevision.cli.view import View
-    from edgevision.cli.watch import _parsed
-    from edgevision.messaging.topics import Topics
+    from edgevision.cli.watch import View, _parsed
+    from edgevision.mqtt.message import Topics
 
     topics = Topics("edgevision/porch")
     names = [topics.status, topics.metrics, topics.camera_status("y"), topics.camera_metrics("y")]
@@ -254,9 +252,9 @@ def message(_folder: Path) -> Callable[[bytes], str]:
 
 
 def certificate(folder: Path) -> Callable[[bytes], str]:
+    from edgevision.config.mqtt import TlsConfig
     from edgevision.errors import ConfigError
-    from edgevision.messaging.credentials import tls_context
-    from edgevision.mqttconfig import TlsConfig
+    from edgevision.mqtt.tls import tls_context
 
     path = folder / "ca.pem"
 
@@ -295,19 +293,18 @@ class _Played:
     def info(self) -> Any:
         from datetime import UTC, datetime
 
-        from edgevision.service.controlled import ServiceInfo
+        from edgevision.daemon.control import ServiceInfo
 
         return ServiceInfo("m", "numpy", datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def request(folder: Path) -> Callable[[bytes], str]:
     from edgevision.clock import ManualClock
-    from edgevision.config import Config
-    from edgevision.messaging.control import VERBS
-    from edgevision.messaging.controlpayloads import ResponseMessage
-    from edgevision.messaging.message import Message, is_topic
-    from edgevision.service.control import Control
-    from edgevision.service.overrides import Overrides
+    from edgevision.config.overrides import Overrides
+    from edgevision.config.settings import Config
+    from edgevision.daemon.control import Control
+    from edgevision.mqtt.message import Message, is_topic
+    from edgevision.mqtt.requests import VERBS, ResponseMessage
 
     line = {"points": [[0, 0.5], [1, 0.5]]}
     cameras = {"yard": {"source": "1", "lines": {"gate": line}}, "door": {"source": "rtsp://d"}}
@@ -340,8 +337,8 @@ def request(folder: Path) -> Callable[[bytes], str]:
 def overrides(folder: Path) -> Callable[[bytes], str]:
     import logging
 
-    from edgevision.config import Config
-    from edgevision.service.overrides import FILE, Overrides
+    from edgevision.config.overrides import FILE, Overrides
+    from edgevision.config.settings import Config
 
     cameras = {"yard": {"source": "1"}, "door": {"source": "rtsp://d"}}
     config = Config.model_validate({"device": "porch", "cameras": cameras})

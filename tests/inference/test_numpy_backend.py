@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from edgevision.cameraconfig import DetectionConfig
-from edgevision.card import Model, load_model
-from edgevision.config import DEMO_RECORDING, Config, RuntimeConfig
-from edgevision.detection.detector import Detector
+from edgevision.config.camera import DetectionConfig
+from edgevision.config.settings import DEMO_RECORDING, Config, RuntimeConfig
+from edgevision.detection.ssd import Detector
 from edgevision.errors import BackendError, ModelError, ModelMismatchError
+from edgevision.frames import U8, Detections
 from edgevision.inference import onnxruntime
 from edgevision.inference.backend import open_backend
 from edgevision.inference.numpy_backend import NumpyBackend
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
 from edgevision.inference.preprocess import Preprocessor
-from edgevision.records import U8, Detections
+from edgevision.model_card import Model, load_model
 
 FOLDER = Path(__file__).parents[2] / "models" / "ssd_mobilenet_v2_oid"
 CONFIG = Config.model_validate({"cameras": {"none": {"source": "0"}}})
@@ -89,8 +89,8 @@ def peak():
     return next(int(l.split()[1]) for l in lines if l.startswith("VmHWM")) * 1024
 before = peak()
 from pathlib import Path
-from edgevision.card import load_model
-from edgevision.config import Config
+from edgevision.model_card import load_model
+from edgevision.config.settings import Config
 from edgevision.inference.backend import open_backend
 config = Config.model_validate({{"backend": "numpy", "cameras": {{"none": {{"source": "0"}}}}}})
 backend = open_backend(load_model(Path({str(FOLDER)!r})), config)

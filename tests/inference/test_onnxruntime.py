@@ -9,11 +9,11 @@ import pytest
 from fake_model import ANCHORS, CAT_ANCHOR, HEIGHT, LABELS, WIDTH, FakeModel, graph
 from onnx import TensorProto
 
-from edgevision.card import Model, load_model
-from edgevision.config import Config, RuntimeConfig
+from edgevision.config.settings import Config, RuntimeConfig
 from edgevision.errors import BackendError, ModelError, ModelMismatchError
 from edgevision.inference.backend import open_backend
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
+from edgevision.model_card import Model, load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,8 +160,8 @@ def test_without_onnxruntime_the_error_says_what_to_install(fake_model: FakeMode
 import sys
 from pathlib import Path
 sys.modules["onnxruntime"] = None  # as if it were not installed
-from edgevision.card import load_model
-from edgevision.config import RuntimeConfig
+from edgevision.model_card import load_model
+from edgevision.config.settings import RuntimeConfig
 from edgevision.errors import BackendError
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
 try:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgevision.card import InputSpec
+from edgevision.frames import U8, Detections
 from edgevision.inference.preprocess import InputGeometry, Preprocessor
-from edgevision.records import U8, Detections
+from edgevision.model_card import InputSpec
 
 WIDTH, HEIGHT = 32, 24
 SIDES = st.integers(1, 80)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from edgevision.cameraconfig import CameraConfig
-from edgevision.config import Config, bundled
-from edgevision.service.replay import Replay
+from edgevision.config.camera import CameraConfig
+from edgevision.config.settings import Config, bundled
+from edgevision.evaluation.replay import Replay
 
 MODEL = bundled("models/ssd_mobilenet_v2_oid")
 GOLDEN = Path(__file__).parent / "still-life.golden.jsonl"

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from edgevision.cameraconfig import CameraConfig, DetectionConfig
 from edgevision.clock import NS_PER_S
-from edgevision.sceneconfig import TrackingConfig
+from edgevision.config.camera import CameraConfig, DetectionConfig, TrackingConfig
+from edgevision.events import Event, LineCount, LineEvent, ObjectEvent, Track, ZoneEvent
+from edgevision.tracking.history import Moment, Sighting
 from edgevision.tracking.scene import Scene
-from edgevision.tracking.sighting import Moment, Sighting
-from edgevision.tracks import Event, LineCount, LineEvent, ObjectEvent, Track, ZoneEvent
 
 MOMENT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SIZE_PX = (640, 480)

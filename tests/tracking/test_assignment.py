@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.tracking.assignment import Pair, assign
+from edgevision.tracking.association import Pair, assign
 
 PAIRS = st.dictionaries(
     st.tuples(st.integers(0, 5), st.integers(0, 5)), st.floats(0.0, 1.0), max_size=20

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from tracking.stage import DRIVE, GATE, MOMENT, SIZE_PX, YARD, box_at, camera, make_scene
 
 from edgevision.clock import NS_PER_S
+from edgevision.events import Event, LineEvent, ObjectEvent, Track, ZoneEvent
 from edgevision.tracking.scene import Scene
-from edgevision.tracks import Event, LineEvent, ObjectEvent, Track, ZoneEvent
 
 FRAME_S = 3
 AT_ONCE = 3

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.tracking.geometry import clip_box, contains, distance_to_edge_px, foot_of, overlap
+from edgevision.boxes import overlap
+from edgevision.tracking.geometry import clip_box, contains, distance_to_edge_px, foot_of
 
 Grid = tuple[int, int]
 GRID = 16

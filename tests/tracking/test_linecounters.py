@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracking.stage import GATE, MOMENT, Actor, World, camera, make_scene
 
+from edgevision.events import LineCount
 from edgevision.tracking.scene import Scene
-from edgevision.tracks import LineCount
 
 DAILY = GATE | {"reset_at": "00:00"}
 STORED = LineCount("porch", "gate", "street", "garden", 7, 3, MOMENT)

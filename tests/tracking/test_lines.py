@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracking.stage import sighting
 
-from edgevision.sceneconfig import LineConfig
+from edgevision.config.camera import LineConfig
 from edgevision.tracking.lines import Crossings
 
 Point = tuple[float, float]

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.tracking.motionmodel import MAX_PREDICTION_S, MotionModel
-from edgevision.tracking.overlap import Place
+from edgevision.boxes import Place
+from edgevision.tracking.target import MAX_PREDICTION_S, MotionModel
 
 PLACES = st.builds(Place, st.floats(-1, 3), st.floats(-1, 2), st.floats(0, 1), st.floats(0.01, 1))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.tracking.overlap import Place, as_array, common_areas, iou
+from edgevision.boxes import Place, as_array, common_areas, iou
 
 PLACES = st.builds(
     Place, st.floats(-1, 2), st.floats(-1, 2), st.floats(0.01, 1), st.floats(0.01, 1)

@@ -19,10 +19,9 @@ from tracking.stage import (
     summary,
 )
 
-from edgevision.cameraconfig import CameraConfig, DetectionConfig
 from edgevision.clock import NS_PER_S
-from edgevision.sceneconfig import FilterConfig, TrackingConfig
-from edgevision.tracks import ObjectEvent, Occupancy, Track, ZoneEvent
+from edgevision.config.camera import CameraConfig, DetectionConfig, FilterConfig, TrackingConfig
+from edgevision.events import ObjectEvent, Occupancy, Track, ZoneEvent
 
 LEFT, RIGHT = (0.25, 0.8), (0.75, 0.8)
 # From the drive through the gate into the yard within 10 s.

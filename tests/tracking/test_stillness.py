@@ -6,8 +6,7 @@ import pytest
 from tracking.stage import box_at, sighting
 
 from edgevision.clock import NS_PER_S
-from edgevision.tracking.footpath import MAX_POINTS, FootPath
-from edgevision.tracking.stillness import Stillness
+from edgevision.tracking.history import MAX_POINTS, FootPath, Stillness
 
 FEET = (0.5, 0.8)
 

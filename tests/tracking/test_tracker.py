@@ -20,7 +20,7 @@ from tracking.world import (
 )
 
 from edgevision.clock import NS_PER_S
-from edgevision.records import DetectedObject
+from edgevision.frames import DetectedObject
 
 BLUE = (160, 60, 60)
 RATES = pytest.mark.parametrize("fps", [5, 10, 30, 60])

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tracking.stage import DRIVE, YARD, sighting
 
-from edgevision.sceneconfig import FilterConfig, MaskConfig, ZoneConfig
-from edgevision.tracking.filters import is_masked, passes
-from edgevision.tracking.zones import Stays
+from edgevision.config.camera import FilterConfig, MaskConfig, ZoneConfig
+from edgevision.tracking.zones import Stays, is_masked, passes
 
 Point = tuple[float, float]
 # A box of 0.3 of the frame's height leaves a zone 0.03 of the frame below or above it.

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgevision.cameraconfig import DetectionConfig
 from edgevision.clock import NS_PER_S
-from edgevision.records import DetectedObject
-from edgevision.sceneconfig import TrackingConfig
+from edgevision.config.camera import DetectionConfig, TrackingConfig
+from edgevision.frames import DetectedObject
 from edgevision.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from edgevision.records import U8
-    from edgevision.tracks import Track
+    from edgevision.events import Track
+    from edgevision.frames import U8
 
 SIZE_PX = (320, 240)
 # What is covered more than this is not detected.

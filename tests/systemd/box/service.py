@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from brokers import Listener, wait_until
 
-from edgevision.config import DEMO_RECORDING
+from edgevision.config.settings import DEMO_RECORDING
 
 if TYPE_CHECKING:
     import subprocess

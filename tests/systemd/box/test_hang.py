@@ -36,10 +36,10 @@ def statuses(listener: Listener) -> list[str]:
 @pytest.mark.parametrize(
     "method",
     [
-        pytest.param("edgevision.service.pipeline.Pipeline.detect", id="inference thread"),
-        pytest.param("edgevision.service.pipeline.Pipeline.follow", id="thread behind it"),
-        pytest.param("edgevision.service.systemd.SystemdNotifier.status", id="main loop"),
-        pytest.param("edgevision.messaging.publisher.Publisher.turn", id="publisher thread"),
+        pytest.param("edgevision.pipeline.pipeline.Pipeline.detect", id="inference thread"),
+        pytest.param("edgevision.pipeline.pipeline.Pipeline.follow", id="thread behind it"),
+        pytest.param("edgevision.daemon.watchdog.SystemdNotifier.status", id="main loop"),
+        pytest.param("edgevision.mqtt.publisher.Publisher.turn", id="publisher thread"),
     ],
 )
 def test_a_hung_thread_ends_in_a_restart_by_systemd(

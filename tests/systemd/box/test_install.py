@@ -21,7 +21,7 @@ def versions(box: Box) -> list[str]:
 
 def break_program(box: Box, checkout: str) -> None:
     """Let the service fail as it starts, but not `check-config`."""
-    file = f"{checkout}/edgevision/service/daemon.py"
+    file = f"{checkout}/edgevision/daemon/daemon.py"
     box.write(file, box.read(file) + "\nraise OSError('broken on purpose')\n")
 
 

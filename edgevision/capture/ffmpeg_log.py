@@ -1,0 +1,106 @@
+"""Why a network camera cannot be opened, from what FFmpeg writes.
+
+OpenCV only says that it is not open. Nothing of what FFmpeg writes is passed on, because it may
+repeat the address with its password: it is only searched for what is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgevision.errors import CameraFault
+
+KEPT_BYTES = 1 << 16
+
+TIMED_OUT = "Stream timeout triggered"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sign:
+    """What stands in FFmpeg's messages, and what it means."""
+
+    pattern: str
+    fault: CameraFault
+    reason: str
+
+
+_SIGNS = (
+    _Sign(r"HTTP error 40[13]|failed: 40[13]\b", "unauthorized", "refuses user or password"),
+    _Sign(r"HTTP error 404|failed: 404\b", "not_found", "has no such path"),
+    _Sign(r"HTTP error [45]\d\d|failed: [45]\d\d\b", "rejected", "refuses to send"),
+    _Sign(r"Connection refused", "port_closed", "nothing listens on this port"),
+    _Sign(r"Failed to resolve hostname", "unknown_host", "no address is known for this host"),
+    _Sign(r"Port missing in uri", "unknown_host", "expected host or host:port behind ://"),
+    _Sign(r"No route to host|unreachable|timed out", "unreachable", "cannot be reached"),
+    _Sign(r"(?i)\b(?:ssl|tls|certificate)\b.*(?:error|fail|wrong|verif)|error:.*SSL", "tls",
+          "no TLS connection can be made"),
+)  # fmt: skip
+
+_STATUS = re.compile(r"(?:HTTP error|failed:) ([45]\d\d)\b")
+
+# AV_LOG_FATAL and AV_LOG_ERROR; at the end of a stream FFmpeg says nothing.
+_ERROR = re.compile(r"\[OPENCV:FFMPEG:(?:08|16)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong.
+
+    Attributes:
+        fault: for programs.
+        reason: for people, without the address.
+    """
+
+    fault: CameraFault
+    reason: str
+
+
+def diagnose(messages: str) -> Finding:
+    """Say why a stream could not be opened, from FFmpeg's messages at level verbose."""
+    for sign in _SIGNS:
+        if re.search(sign.pattern, messages):
+            status = _STATUS.search(messages)
+            said = f" (status {status[1]})" if status else ""
+            return Finding(sign.fault, sign.reason + said)
+    connected = "Successfully connected" in messages
+    if TIMED_OUT in messages:
+        if "Starting connection attempt" in messages and not connected:
+            return Finding("unreachable", "does not answer")
+        return Finding("no_frames", "answers, but sends no frames")
+    if "End of file" in messages:
+        return Finding("wrong_format", "hangs up: expected video, is it another kind of server?")
+    return Finding("wrong_format", "sends no video that can be read")
+
+
+def is_decoder_error(messages: str) -> bool:
+    """Return whether FFmpeg complains of what it got; the stream may well go on."""
+    return _ERROR.search(messages) is not None and TIMED_OUT not in messages
+
+
+class MessageTap:
+    """Takes what this process writes to stdout and stderr: at most 64 KB, nothing ever blocks."""
+
+    def __init__(self) -> None:
+        """Put a pipe in their place, for good. OpenCV uses stderr, its FFmpeg part stdout."""
+        self._c_library = ctypes.CDLL(None)
+        self._reading, writing = os.pipe()
+        os.set_blocking(self._reading, False)
+        os.set_blocking(writing, False)  # a full pipe drops, it never waits
+        os.dup2(writing, 1)
+        os.dup2(writing, 2)
+        os.close(writing)
+
+    def take(self) -> str:
+        """Return what has been written since the last time."""
+        self._c_library.fflush(None)
+        taken = b""
+        with contextlib.suppress(BlockingIOError):
+            while len(taken) < KEPT_BYTES:
+                taken += os.read(self._reading, KEPT_BYTES)
+        return taken.decode("utf-8", "replace")

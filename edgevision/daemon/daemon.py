@@ -1,0 +1,415 @@
+"""The daemon: threads, signals, and what each configuration wants of them.
+
+Camera threads read and resize; the newest frame of each waits in its slot. The inference
+thread takes them in turn and publishes detections. The publisher delivers what must not be
+lost. The main thread looks after camera status, metrics, the watchdog, signals and changes of
+configuration; it alone records what is retained, so that nothing old can overtake what is new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from edgevision.capture.reader import STOPPED
+from edgevision.clock import SystemClock
+from edgevision.config.loader import load_config, with_places
+from edgevision.config.overrides import Overrides
+from edgevision.daemon.control import Control, ServiceInfo
+from edgevision.daemon.metrics import Telemetry
+from edgevision.daemon.retained_state import Announcer
+from edgevision.daemon.runtime import Builder
+from edgevision.daemon.uplink import Uplink, count_notes, counts_in, messages_in
+from edgevision.daemon.watchdog import Progress, SystemdNotifier
+from edgevision.detection.snapshot import whole_picture
+from edgevision.errors import ConfigError, EdgevisionError, RestartError, SourceError
+from edgevision.events import DELIVERING, CameraState
+from edgevision.files import StateFolder
+from edgevision.inference.backend import load_engine
+from edgevision.model_card import known_labels
+from edgevision.mqtt.client import MqttClient
+from edgevision.pipeline.cameras import CameraSet
+from edgevision.pipeline.threads import FramePath
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from edgevision.clock import Clock
+    from edgevision.config.settings import Config
+    from edgevision.events import Event, LineCount
+    from edgevision.frames import Frame, FrameResult
+    from edgevision.inference.backend import LoadedModel
+    from edgevision.mqtt.message import Message
+    from edgevision.pipeline.camera_tracker import Watcher
+    from edgevision.pipeline.cameras import Camera
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+
+# What has not come round for this long hangs, where there is no watchdog to go by.
+HANG_S = 30.0
+
+STOP_S = 1.6
+# How long a request waits for a camera's next frame.
+PICTURE_S = 2.0
+
+
+class Daemon:
+    """The whole service under one configuration, which SIGHUP or a request may change.
+
+    Attributes:
+        parts: what works under the present configuration.
+        file_config: the same configuration as its file says, without what requests have changed.
+        uplink: the way to the broker.
+        cameras: those of the configuration.
+        restart_reasons: what the file asks for that only a restart can change.
+    """
+
+    def __init__(
+        self, config: Config, *, file: Path | None = None, clock: Clock | None = None
+    ) -> None:
+        """Lock the state folder, load the model, run it once and wire everything.
+
+        Nothing runs yet. A service that calls itself ready must be able to do its work, so the
+        model comes before cameras and broker, which may be away.
+
+        Args:
+            config: what to do.
+            file: where it came from; read again on SIGHUP.
+            clock: where time comes from.
+
+        Raises:
+            StateInUseError: another service works with this state folder.
+            ConfigError: labels that the model lacks; unreadable certificate or password.
+            ModelError: the model cannot be used.
+            BackendError: the engine cannot run it.
+        """
+        self._file = file
+        self._clock = clock or SystemClock()
+        self._systemd = SystemdNotifier()
+        watchdog_s = self._systemd.watchdog_s
+        self._hang_s = watchdog_s / 2 if watchdog_s else HANG_S
+        self._telemetry = Telemetry(self._clock)
+        self._bell = Bell()
+        # Set by any thread or by a signal, taken back by the main thread.
+        self._state_due = self._reload_due = self._stopping = False
+        self._refused: str | None = None
+        self.restart_reasons: tuple[str, ...] = ()
+        self.file_config = config
+        self._folder = StateFolder(config.state_path)
+        self._frames = FramePath(
+            clock=self._clock,
+            pipeline=lambda: self.parts.pipeline,
+            holds=self._holds,
+            send=self._send,
+            on_ill=self.stop,
+        )
+        self._builder = Builder(self._clock, publish=self._frames.publish, on_events=self._happened)
+        engine = load_engine(config)
+        self._overrides = Overrides(self._folder.path)
+        config = self._overrides.apply(config, known_labels(engine.model))
+        # Events come from any thread, and none may fall between two uplinks.
+        self._uplink_lock = threading.Lock()
+        self.uplink = self._make_uplink(config, engine)
+        notes = self.uplink.notes()
+        self._left_open = messages_in(notes)
+        self.parts = self._builder.build(config, engine, counts_in(notes))
+        self._announcer = Announcer(notes)
+        self._control = Control(self, self._overrides, send=self._answer, clock=self._clock)
+        self.cameras = CameraSet(config, deliver=self._frames.captured, clock=self._clock)
+
+    def run(self) -> None:
+        """Run until `stop` or a signal; then publish `offline` and end everything.
+
+        Raises:
+            BackendError: the network keeps failing; a restart may help.
+        """
+        self.uplink.start()
+        for key, message in self._left_open.items():  # of objects that the last run did not end
+            self.uplink.record(message, {key: None})
+        self.cameras.start()
+        self._frames.start()
+        self._systemd.ready()
+        self._log_cameras()
+        try:
+            while not self._stopping:
+                self._bell.wait(TICK_S)
+                self._turn()
+        finally:
+            self._end()
+        if self._frames.fault is not None:
+            raise self._frames.fault
+
+    def stop(self) -> None:
+        """Ask `run` to return; may be called from a signal handler or another thread."""
+        self._stopping = True
+        self._bell.ring()
+
+    def listen_to_signals(self) -> None:
+        """Stop on SIGTERM and SIGINT, read the configuration again on SIGHUP."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self.reload_soon())
+
+    def reload_soon(self) -> None:
+        """Ask `run` to read the configuration again; may be called from a signal handler."""
+        self._reload_due = True
+        self._bell.ring()
+
+    # Parts, as a configuration wants them.
+
+    def _make_uplink(self, config: Config, engine: LoadedModel) -> Uplink:
+        return Uplink(
+            config,
+            self._builder.writers(config, engine),
+            folder=self._folder.path,
+            clock=self._clock,
+            on_connected=self._connected,
+            on_request=self._requested,
+        )
+
+    # On the network thread.
+
+    def _connected(self) -> None:
+        self._state_due = True
+        self._bell.ring()
+
+    def _requested(self, message: Message) -> None:
+        self._control.take(message)
+        self._bell.ring()
+
+    # On the threads that frames go through.
+
+    def _holds(self, camera: Camera) -> bool:
+        return self.cameras.holds(camera)
+
+    def _send(self, result: FrameResult) -> bool:
+        return self.uplink.detections(result)
+
+    # On any thread; the watcher lets nothing else happen at its camera meanwhile.
+
+    def _happened(self, watcher: Watcher, events: Sequence[Event], frame: Frame | None) -> None:
+        with self._uplink_lock:
+            for event in events:
+                self.uplink.happened(event, watcher.line_counts(), frame)
+        self._bell.ring()
+
+    # On the main thread.
+
+    def _turn(self) -> None:
+        if self._reload_due:
+            self._reload_due = False
+            with contextlib.suppress(EdgevisionError):  # it is among the problems now
+                self.reload()
+        self._control.turn()
+        progress = self._progress()
+        stuck = progress.stuck(self._clock.monotonic_ns(), self._hang_s)
+        self._tell(stuck)
+        self._telemetry.publish_due(
+            self.uplink,
+            self.cameras,
+            self._frames.slots,
+            interval_s=self.parts.config.metrics.interval_s,
+        )
+        if not stuck:
+            self._systemd.alive()
+        self._systemd.status(progress.words(self._announcer.problems))
+
+    def _tell(self, stuck: tuple[str, ...]) -> None:
+        """Say what has changed; after each connection everything, for it may have been lost."""
+        everything, self._state_due = self._state_due, False
+        own = (*stuck, self._refused) if self._refused else stuck
+        announcer, uplink, parts = self._announcer, self.uplink, self.parts
+        announcer.service(uplink, own, everything=everything)
+        announcer.cameras(uplink, parts, self.cameras, everything=everything)
+        announcer.reset_lines(uplink, parts, self._clock.wall().astimezone())
+        announcer.scenes(uplink, parts, everything=everything)
+        uplink.send_pictures(again=everything)
+
+    def _answer(self, response: Message) -> bool:
+        return self.uplink.answer(response)  # by the uplink of this moment
+
+    def _progress(self) -> Progress:
+        now_ns = self._clock.monotonic_ns()
+        return Progress(
+            inference_ns=self._frames.turned_ns,
+            inference_s=self._frames.longest_turn_s,
+            publisher_turns=self.uplink.healthy(now_ns),
+            broker=self.uplink.broker,
+            connected=self.uplink.connected,
+            waiting=self.uplink.outbox.depth,
+            cameras=self.cameras.progress(),
+        )
+
+    def _log_cameras(self) -> None:
+        log.info("running: %s", ", ".join(each.source for each in self.cameras))
+
+    def _end(self) -> None:
+        self._systemd.stopping()
+        until_s = time.monotonic() + STOP_S / 3
+        self._frames.stop_soon()
+        self.cameras.stop(STOP_S / 3)
+        self._frames.stop(max(0.0, until_s - time.monotonic()))
+        self._telemetry.publish(self.uplink, self.cameras, self._frames.slots)
+        for watcher in self.parts.watchers.values():
+            watcher.retire("stopped")
+        for camera in self.cameras:
+            if camera.enabled:
+                self.uplink.camera_event(camera.name, self._stopped(), camera.told)
+        self._announcer.good_bye(self.uplink, self.parts, self.cameras, self._stopped())
+        self.uplink.stop(str(self._frames.fault or "stopped"), STOP_S / 2)
+        self._folder.close()
+        self._bell.close()
+        log.info("stopped")
+
+    def _stopped(self) -> CameraState:
+        return CameraState("offline", STOPPED, self._clock.wall())
+
+    # Another configuration: by SIGHUP or by a request.
+
+    def reload(self) -> None:
+        """Read the configuration file again; a bad one changes nothing and is a problem.
+
+        Raises:
+            EdgevisionError: it cannot be put in force.
+        """
+        if self._file is None:
+            msg = "expected a configuration file to read again, got none at the start"
+            raise ConfigError(msg)
+        try:
+            config = load_config(self._file, os.environ)
+            self.set_config(self._overrides.apply(config, known_labels(self.parts.engine.model)))
+        except EdgevisionError as error:
+            self.restart_reasons = error.faults if isinstance(error, RestartError) else ()
+            first, *more = str(error).splitlines()
+            rest = f" (and {len(more)} more: edgevision check-config {self._file})" if more else ""
+            self._refused = f"configuration not reloaded: {first}{rest}"
+            raise
+        self.file_config = config
+        self._refused = None
+        self.restart_reasons = ()
+        log.info("configuration reloaded")
+
+    def set_config(self, config: Config) -> None:
+        """Put another configuration in force: build beside what runs, then exchange.
+
+        Raises:
+            EdgevisionError: it cannot be; nothing has changed.
+        """
+        try:
+            MqttClient(config.mqtt, client_id="check")  # password and certificates can be read
+            new = self._builder.rebuild(self.parts, config)
+        except ConfigError as error:
+            raise (with_places(self._file, error) if self._file else error) from None
+        parts, changes = new.parts, new.changes
+        if config.prefix != self.parts.config.prefix:
+            self._announcer.good_bye(self.uplink, self.parts, self.cameras, self._stopped())
+        with self._uplink_lock:
+            if changes.uplink:
+                self.uplink.stop("configuration reloaded", STOP_S / 2)
+                pictures = self.uplink.pictures
+                self.uplink = self._make_uplink(parts.config, parts.engine)
+                self.uplink.pictures = pictures  # those of other topics are sorted out later
+                self.uplink.start()
+            else:
+                writers = self._builder.writers(parts.config, parts.engine)
+                self.uplink.use(parts.config, writers)
+        self.parts = parts
+        self.cameras.change(
+            parts.config, changes.cameras, timeout_s=STOP_S, on_end=self._frames.slots.forget
+        )
+        logging.getLogger("edgevision").setLevel(parts.config.log_level.upper())
+        self._state_due = True
+        self._log_cameras()
+
+    # What requests may ask for, besides `reload` and `set_config`.
+
+    @property
+    def config(self) -> Config:
+        """Return the configuration in force."""
+        return self.parts.config
+
+    @property
+    def labels(self) -> Collection[str]:
+        """Return what the model in use knows."""
+        return known_labels(self.parts.engine.model)
+
+    def snapshot(self, camera: str) -> tuple[str, int]:
+        """Publish the next picture of a camera; return its topic and size in bytes.
+
+        Raises:
+            SourceError: none comes.
+        """
+        source = self.cameras[camera]
+        state = source.state()
+        if state.status not in DELIVERING:
+            msg = (
+                f"camera: expected one that delivers, got {camera}, {state.status}: {state.reason}"
+            )
+            raise SourceError(msg)
+        settings = self.config.snapshots
+        jpeg = source.look(lambda frame: whole_picture(frame.image, settings), PICTURE_S)
+        if jpeg is None:
+            msg = f"camera: expected a frame of {camera} within {PICTURE_S:g} s, got none"
+            raise SourceError(msg)
+        message = self.uplink.writers.objects.snapshot(camera, None, jpeg)
+        self.uplink.pictures.add(message)
+        return message.topic, len(jpeg)
+
+    def reset(self, camera: str, line: str | None) -> None:
+        """Start the counters of one line again, or those of all lines of a camera."""
+        for name in self.config.cameras[camera].lines:
+            if line in {None, name}:
+                self.parts.watchers[camera].reset(name, self._keep_count)
+
+    def info(self) -> ServiceInfo:
+        """Return what is running."""
+        engine = self.parts.engine
+        return ServiceInfo(
+            model=engine.model.card.name,
+            backend=engine.backend.name,
+            started_at=self.uplink.writers.service.started_at,
+            restart_reasons=self.restart_reasons,
+        )
+
+    def _keep_count(self, count: LineCount) -> None:
+        self.uplink.record(None, count_notes(count))
+
+
+# FOLDED:
+# What wakes the main thread.
+
+
+class Bell:
+    """Rung by any thread, and by signal handlers, which must not touch a lock."""
+
+    def __init__(self) -> None:
+        """Begin silent."""
+        self._heard, self._rung = socket.socketpair()
+        self._heard.settimeout(0)
+        self._rung.settimeout(0)
+
+    def ring(self) -> None:
+        """End the present `wait`, or the next one."""
+        with contextlib.suppress(OSError):  # rung often enough, or closed
+            self._rung.send(b"\0")
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until it is rung, at most this long."""
+        select.select([self._heard], [], [], timeout_s)
+        with contextlib.suppress(BlockingIOError):
+            self._heard.recv(65536)
+
+    def close(self) -> None:
+        """Give the sockets back; nobody may ring any more."""
+        self._heard.close()
+        self._rung.close()

@@ -1,0 +1,377 @@
+"""Everything on its way to the broker: one connection, telemetry over it, facts by the outbox."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import zlib
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from edgevision.detection.snapshot import snapshot
+from edgevision.events import LineCount, LineEvent, ObjectEvent
+from edgevision.frames import DetectedObject
+from edgevision.integrations import frigate
+from edgevision.integrations.homeassistant import BIRTH_TOPIC
+from edgevision.mqtt.client import MqttClient
+from edgevision.mqtt.encoder import interrupted
+from edgevision.mqtt.message import Message, is_topic
+from edgevision.mqtt.outbox import Outbox
+from edgevision.mqtt.publisher import Publisher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from edgevision.clock import Clock
+    from edgevision.config.settings import Config
+    from edgevision.daemon.runtime import Writers
+    from edgevision.events import CameraState, Event
+    from edgevision.frames import Frame, FrameResult
+    from edgevision.mqtt.message import Topics
+    from edgevision.mqtt.publisher import OutboxFigures
+
+OUTBOX_FILE = "outbox.sqlite"
+
+MAX_BYTES = 16 << 20
+
+log = logging.getLogger(__name__)
+
+# Before the id of an object that has begun: its `end`, as it is to be sent if nobody else sends it.
+OPEN = "open/"
+
+_LONGEST_HEAD = 1 << 18
+
+NOTE = "line/"
+
+
+class Uplink:
+    """A connection to the broker of one configuration, and the outbox behind it.
+
+    Attributes:
+        writers: write the messages.
+        pictures: those that were taken, as long as they may be sent again.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        writers: Writers,
+        *,
+        folder: Path,
+        clock: Clock,
+        on_connected: Callable[[], None],
+        on_request: Callable[[Message], None],
+    ) -> None:
+        """Open the outbox and prepare; `start` connects.
+
+        Args:
+            config: the broker and the outbox's bounds.
+            writers: write the messages.
+            folder: where the outbox lies.
+            clock: where stamps come from.
+            on_connected: called on the network thread after each connection, and when Home
+                Assistant has started: everything is to be said again.
+            on_request: called on the network thread with each request.
+
+        Raises:
+            ConfigError: a certificate or the password cannot be read.
+        """
+        self.pictures = Pictures()
+        self.use(config, writers)
+        outbox = Outbox(folder / OUTBOX_FILE, config.outbox, clock=clock)
+        self._publisher = Publisher(outbox, clock=clock)
+        self._client = MqttClient(
+            config.mqtt,
+            client_id=config.mqtt.client_id or f"edgevision-{config.device}",
+            will=writers.service.offline("connection lost"),
+            on_connected=on_connected,
+            subscribe=list(subscriptions(config, writers.service.topics)),
+            retained=False,
+            on_message=self._arrived,
+            on_news=self._publisher.wake,
+        )
+        self._on_connected, self._on_request = on_connected, on_request
+        self._lost = 0
+
+    @property
+    def broker(self) -> str:
+        """Return the broker as host:port."""
+        return self._client.address
+
+    @property
+    def connected(self) -> bool:
+        """Return whether the broker has accepted the present connection."""
+        return self._client.connected
+
+    @property
+    def reconnects(self) -> int:
+        """Return how many times the connection was made again."""
+        return self._client.reconnects
+
+    @property
+    def lost(self) -> int:
+        """Return how many telemetry messages were not sent: the broker was away or too slow."""
+        return self._lost
+
+    @property
+    def outbox(self) -> OutboxFigures:
+        """Return how the outbox is."""
+        return self._publisher.figures
+
+    def healthy(self, now_ns: int) -> bool:
+        """Return whether the publisher drains, or knows that the broker is away."""
+        return self._publisher.healthy(now_ns)
+
+    def use(self, config: Config, writers: Writers) -> None:
+        """Write by another configuration of the same broker and topics."""
+        self.writers = writers
+        self._snapshots = config.snapshots
+        self._frigate = config.frigate_compat
+
+    def start(self) -> None:
+        """Open the outbox and begin to connect."""
+        self._publisher.start(self._client)
+        self._client.start()
+
+    def stop(self, reason: str, timeout_s: float) -> None:
+        """Put everything recorded on disk, publish `offline` and disconnect.
+
+        What can be sent of the outbox within half the time is.
+        """
+        self._publisher.stop(timeout_s / 2)
+        self._client.stop(last=self.writers.service.offline(reason), timeout_s=timeout_s / 2)
+
+    def announce(self, problems: tuple[str, ...]) -> bool:
+        """Publish that the service is online, with its present problems; False if not taken."""
+        return self._client.send(self.writers.service.online(problems))
+
+    def detections(self, result: FrameResult) -> bool:
+        """Publish one frame's detections; False if they were not taken."""
+        return self._client.send(self.writers.service.detections(result))
+
+    def notes(self) -> dict[str, bytes]:
+        """Return the notes that are stored; to be asked before `start`."""
+        return self._publisher.notes()
+
+    def record(self, message: Message | None, notes: Mapping[str, bytes | None]) -> None:
+        """Store what must not be lost, a message together with notes, and send it."""
+        self._publisher.record(message, notes)
+
+    def camera_event(self, camera: str, state: CameraState, previous: CameraState | None) -> None:
+        """Record that a camera's state has changed: each change counts."""
+        self._publisher.record(self.writers.service.camera_event(camera, state, previous))
+
+    def happened(self, event: Event, line_counts: Iterable[LineCount], frame: Frame | None) -> None:
+        """Record what has happened to an object, and take its picture when it is worth one.
+
+        With it goes a note of what has to be told at the next start if this run breaks off, and
+        the counter of a line that was crossed.
+        """
+        objects = self.writers.objects
+        notes: dict[str, bytes | None] = {}
+        if isinstance(event, ObjectEvent):
+            closing = objects.closing(event.after)
+            notes[OPEN + event.after.id] = None if event.kind == "end" else note_of(closing)
+        elif isinstance(event, LineEvent):
+            for count in line_counts:
+                if count.line == event.line:
+                    notes.update(count_notes(count))
+        self._publisher.record(objects.event(event), notes)
+        if self._frigate and isinstance(event, ObjectEvent):
+            self._tell_frigate(event)
+        if frame is not None and self._snapshots.enabled and _is_best_view(event):
+            state = event.after
+            found = DetectedObject(state.label, state.score, state.box_frac)
+            jpeg = snapshot(frame.image, found, self._snapshots)
+            self.pictures.add(objects.snapshot(state.camera, state.label, jpeg))
+            if self._frigate:
+                self.pictures.add(frigate.snapshot(state.camera, state.label, jpeg))
+
+    def _tell_frigate(self, event: ObjectEvent) -> None:
+        """Record it as Frigate would, with a note of its own for the next start."""
+        snapshots, state = self._snapshots.enabled, event.after
+        closing = interrupted(state)
+        note = None if event.kind == "end" else note_of(frigate.event(closing, snapshots=snapshots))
+        message = frigate.event(event, snapshots=snapshots)
+        self._publisher.record(message, {f"{OPEN}{state.id}/frigate": note})
+
+    def answer(self, response: Message) -> bool:
+        """Publish a response; False if it was not taken."""
+        return self._client.send(response)
+
+    def send_pictures(self, *, again: bool) -> None:
+        """Send pictures that wait, or all there are."""
+        if again:
+            self.pictures.again()
+        self.pictures.send(self._client.send)
+
+    def telemetry(self, message: Message) -> None:
+        """Publish what is soon out of date; what is not taken is counted."""
+        if not self._client.send(message):
+            self._lost += 1
+
+    def _arrived(self, message: Message) -> None:
+        if message.topic != BIRTH_TOPIC:
+            self._on_request(message)
+        elif message.payload == b"online":
+            self._on_connected()
+
+
+def subscriptions(config: Config, topics: Topics) -> Iterator[str]:
+    """Yield the topic filters of what is listened to: requests, and Home Assistant's start."""
+    if config.control.enabled:
+        yield topics.requests
+    if config.homeassistant.enabled:
+        yield BIRTH_TOPIC
+
+
+def _is_best_view(event: Event) -> TypeGuard[ObjectEvent]:
+    return isinstance(event, ObjectEvent) and (event.kind == "new" or event.reason == "better_view")
+
+
+# FOLDED:
+# Pictures on their way to the broker: the newest of each topic, sent again when it comes back.
+
+
+class Pictures:
+    """Retained pictures in memory. Any thread adds, the main thread sends.
+
+    Attributes:
+        dropped: pictures that were never sent, because more than `MAX_BYTES` waited.
+    """
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self.dropped = 0
+        self._lock = threading.Lock()
+        self._newest: dict[str, Message] = {}
+        self._waiting: set[str] = set()
+        self._bytes = 0
+
+    def topics(self) -> frozenset[str]:
+        """Return the topics on which there are pictures."""
+        with self._lock:
+            return frozenset(self._newest)
+
+    def add(self, picture: Message) -> None:
+        """Keep a picture in place of the one before it on its topic; the oldest may have to go."""
+        with self._lock:
+            self._remove(picture.topic)
+            self._newest[picture.topic] = picture
+            self._waiting.add(picture.topic)
+            self._bytes += picture.size_bytes
+            while self._bytes > MAX_BYTES:
+                oldest = next(iter(self._newest))
+                self.dropped += oldest in self._waiting
+                self._remove(oldest)
+
+    def again(self) -> None:
+        """Send all of them again: the broker may have lost them."""
+        with self._lock:
+            self._waiting = set(self._newest)
+
+    def send(self, send: Callable[[Message], bool]) -> None:
+        """Send what waits, as long as it is taken."""
+        with self._lock:
+            waiting = [m for topic, m in self._newest.items() if topic in self._waiting]
+        for picture in waiting:
+            if not send(picture):
+                return
+            with self._lock:
+                if self._newest.get(picture.topic) is picture:
+                    self._waiting.discard(picture.topic)
+
+    def keep_only(self, topics: frozenset[str]) -> None:
+        """Forget pictures on other topics."""
+        with self._lock:
+            for topic in self._newest.keys() - topics:
+                self._remove(topic)
+
+    def _remove(self, topic: str) -> None:
+        old = self._newest.pop(topic, None)
+        self._waiting.discard(topic)
+        self._bytes -= old.size_bytes if old else 0
+
+
+# FOLDED:
+# Messages kept as notes of the outbox: what the next start sends, should this run break off.
+
+
+def note_of(message: Message) -> bytes:
+    """Return a message as a note: CRC-32, topic, QoS and retain as a line of JSON, the payload."""
+    head = [_checksum(message), message.topic, message.qos, message.retain]
+    return json.dumps(head, separators=(",", ":")).encode() + b"\n" + message.payload
+
+
+def message_of(value: bytes) -> Message:
+    """Return the message that `note_of` was given.
+
+    Raises:
+        ValueError: the note is damaged, or was never a message.
+    """
+    head, _, payload = value.partition(b"\n")
+    try:
+        checksum, topic, qos, retain = json.loads(head[:_LONGEST_HEAD])
+        message = Message(topic, payload, qos, retain)
+        if is_topic(topic) and checksum == _checksum(message):
+            return message
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        pass
+    msg = f"expected a message, got {len(value)} damaged bytes"
+    raise ValueError(msg)
+
+
+def messages_in(notes: Mapping[str, bytes], prefix: str = OPEN) -> dict[str, Message]:
+    """Return the messages among notes by key; what is damaged is logged and left out."""
+    found: dict[str, Message] = {}
+    for key, value in notes.items():
+        if key.startswith(prefix):
+            try:
+                found[key] = message_of(value)
+            except ValueError as error:
+                log.warning("note %s: %s; ignored", key, error)
+    return found
+
+
+def _checksum(message: Message) -> int:
+    head = f"{message.topic}\n{message.qos}\n{message.retain}\n"
+    return zlib.crc32(message.payload, zlib.crc32(head.encode()))
+
+
+# FOLDED:
+# Counters of lines kept as notes of the outbox, so that they survive a restart.
+
+
+def count_notes(count: LineCount) -> dict[str, bytes]:
+    """Return a counter as a note under its key."""
+    value = json.dumps(asdict(count) | {"since": count.since.isoformat()})
+    return {f"{NOTE}{count.camera}/{count.line}": value.encode()}
+
+
+def counts_in(notes: Mapping[str, bytes]) -> list[LineCount]:
+    """Return the counters among notes; what is damaged is logged and left out."""
+    counts = []
+    for key, value in notes.items():
+        if key.startswith(NOTE):
+            try:
+                counts.append(_count(json.loads(value)))
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                log.warning("note %s: damaged; the counter begins again", key)
+    return counts
+
+
+def _count(stored: dict[str, Any]) -> LineCount:
+    count = LineCount(**stored | {"since": datetime.fromisoformat(stored["since"])})
+    names = (count.camera, count.line, count.from_side, count.to_side)
+    numbers = (count.forward, count.backward)
+    if (
+        not all(isinstance(name, str) for name in names)
+        or not all(isinstance(number, int) and number >= 0 for number in numbers)
+        or count.since.tzinfo is None
+    ):
+        msg = f"expected a counter, got {count}"
+        raise ValueError(msg)
+    return count

@@ -1,0 +1,31 @@
+"""The entry to building; says which extra is missing where its packages are.
+
+A module of its own because what it imports is there only with the extra `build`.
+"""
+
+from __future__ import annotations
+
+from edgevision.errors import MissingExtraError
+
+__all__ = [
+    "BuildReport",
+    "Trained",
+    "build_own",
+    "build_ssd_mobilenet_v2_oid",
+    "calibration_frames",
+    "own_images",
+    "published_weights",
+    "random_weights",
+    "read_weights",
+    "write_weights",
+]
+
+try:
+    from edgevision.model_builder.calibration_images import calibration_frames, own_images
+    from edgevision.model_builder.default_model import build_ssd_mobilenet_v2_oid, published_weights
+    from edgevision.model_builder.own_model import BuildReport, Trained, build_own
+    from edgevision.model_builder.weights import random_weights, read_weights, write_weights
+except ModuleNotFoundError as error:
+    raise MissingExtraError(
+        command="edgevision model build", extra="build", missing=error.name or "onnx"
+    ) from error

@@ -1,0 +1,321 @@
+"""Building the default model, `ssd_mobilenet_v2_oid`, from its published weights.
+
+1. Fetch the package; give its weights the names of our own network's layers.
+2. Write the float graph and compare it with the published model.
+3. Measure ranges on photographs, round weights, correct biases: the INT8 graph.
+4. Measure both graphs' accuracy, where there is a recording with ground truth.
+5. Write the folder.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from edgevision.errors import ModelError, SourceError
+from edgevision.model_builder import accuracy
+from edgevision.model_builder.architectures import ssd_mobilenet_v2
+from edgevision.model_builder.calibrate import OUTLIER_SHARE, quantize_on
+from edgevision.model_builder.calibration_images import calibration_frames
+from edgevision.model_builder.heads import BOX_CODER, BOX_OUTPUT, CLASS_OUTPUT, OUTPUT_RANGES
+from edgevision.model_builder.npm_package import NpmPackage, fetch, read_members
+from edgevision.model_builder.numpy_export import int8_plan
+from edgevision.model_builder.onnx_export import GraphSession, float_onnx, int8_onnx
+from edgevision.model_builder.own_model import (
+    FLOAT_FILE,
+    INT8_FILE,
+    LABEL_FILE,
+    NUMPY_FILE,
+    BuildReport,
+    describe,
+    write_folder,
+)
+from edgevision.model_builder.tflite_import import match, read_convs
+from edgevision.model_card import (
+    Calibration,
+    CalibrationFrame,
+    InputSpec,
+    Measurement,
+    ModelCard,
+    OutputSpec,
+    Provenance,
+    load_model,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgevision.frames import U8
+    from edgevision.model_builder.calibration_images import CalibrationImage
+    from edgevision.model_builder.graph import Network, Progress
+    from edgevision.model_builder.weights import Weights
+    from edgevision.model_card import AnchorMap, CardFile
+
+NAME = "ssd_mobilenet_v2_oid"
+
+COMPARED_FRAMES = 8
+
+MAX_DIFFERENCE = 1e-3
+
+MIN_AP = 0.725
+
+MAX_AP_LOSS = 0.01
+
+PACKAGE = NpmPackage(
+    name="@mediapipe/objectron",
+    version="0.4.1675468480",
+    integrity=(
+        "sha512-IoWuW0ojc9GaSW6UoDCIXgwjLSqTEcR5w8NYuGH+R5+q+nKzS7KOIGfY/eyx4DttReumb398W6+PpW0DQ2Rs/w=="
+    ),
+)
+
+LICENCE = "Apache-2.0"
+
+FILE = "objectron_solution_packed_assets.data"
+
+MAX_FILE_BYTES = 16 << 20
+
+# The file is a label map, one class name a line, followed by a TFLite model up to its end.
+LABEL_BYTES = 184
+
+NOTICE = f"""\
+SSD-MobileNetV2, 300x300, 23 classes of Open Images V4 and a background
+
+The weights in this folder are derived from the model
+object_detection_ssd_mobilenetv2_oidv4_fp16.tflite of MediaPipe Objectron,
+Copyright The MediaPipe Authors, licensed under the Apache License, Version 2.0
+(see LICENSE). They were published in the npm package {PACKAGE.name},
+version {PACKAGE.version}, file {FILE}.
+
+Changes: the weights were taken out of the TensorFlow Lite file, put into a network
+written out anew, quantized to 8-bit integers and stored as ONNX; the colour order and
+the scaling of the input were folded into the first convolution. labels.txt is unchanged.
+"""
+
+_OUTPUTS = {
+    BOX_OUTPUT: "raw_outputs/box_encodings",
+    CLASS_OUTPUT: "raw_outputs/class_predictions",
+}
+
+
+def build_ssd_mobilenet_v2_oid(
+    *, folder: Path, cache: Path, evaluate: Path | None = None, on_progress: Progress
+) -> BuildReport:
+    """Build the default model.
+
+    Args:
+        folder: where to write it; replaced file by file once everything has been checked.
+        cache: folder for fetched packages, about 120 MB.
+        evaluate: folder of a pedestrian recording (`video.avi`, `gt.txt`) to measure accuracy
+            on; without it the card has no accuracy.
+        on_progress: told about every step.
+
+    Raises:
+        SourceError: something cannot be fetched, read, or is not what was pinned.
+        ModelError: the result is not good enough; nothing is written.
+        OutputError: a folder cannot be written.
+    """
+    source = fetch_published(cache, on_progress)
+    network, anchors, weights = _network(source)
+    frames = calibration_frames(
+        cache, lambda done, total: on_progress("fetching photographs", done, total)
+    )
+    images = [frame.image for frame in frames]
+    float_graph = float_onnx(network, weights)
+    compared = images[:: max(1, len(images) // COMPARED_FRAMES)]
+    measured = [_compare(float_graph, source.tflite, compared, on_progress)]
+    quantized = quantize_on(network, weights, images, OUTPUT_RANGES, on_progress)
+    int8_graph = int8_onnx(quantized)
+    contents = {
+        INT8_FILE: int8_graph,
+        NUMPY_FILE: int8_plan(quantized),
+        LABEL_FILE: ("\n".join(source.labels) + "\n").encode(),
+        "LICENSE": resources("edgevision.model_builder").joinpath("apache-2.0.txt").read_bytes(),
+        "NOTICE": NOTICE.encode(),
+    }
+    unlisted = {FLOAT_FILE: float_graph}
+    card = _card(network, anchors, frames, describe(contents))
+    if evaluate is not None:
+        with tempfile.TemporaryDirectory() as draft:
+            write_folder(Path(draft), card, contents, {})
+            graphs = {"float": float_graph, "INT8": int8_graph}
+            found = accuracy.person_ap(load_model(Path(draft)), graphs, evaluate, on_progress)
+        measured += _accuracy(found, evaluate.name)
+    card = card.model_copy(update={"measured": tuple(measured)})
+    write_folder(folder, card, contents, unlisted)
+    sizes = {name: len(content) for name, content in {**contents, **unlisted}.items()}
+    return BuildReport(folder, sizes, network.parameter_count, card.measured)
+
+
+def published_weights(cache: Path, on_progress: Progress) -> Weights:
+    """Return the published weights under the names of our own layers.
+
+    Raises:
+        SourceError: they cannot be fetched or are not what was pinned.
+        OutputError: the cache folder cannot be made.
+    """
+    _, _, weights = _network(fetch_published(cache, on_progress))
+    return weights
+
+
+def _network(
+    source: PublishedModel,
+) -> tuple[Network, tuple[AnchorMap, ...], Weights]:
+    network, anchors = ssd_mobilenet_v2(classes=len(source.labels))
+    return network, anchors, match(network, read_convs(source.tflite))
+
+
+def _compare(
+    float_graph: bytes, tflite: bytes, images: Sequence[U8], on_progress: Progress
+) -> Measurement:
+    difference = largest_difference(float_graph, tflite, images, on_progress)
+    if difference >= MAX_DIFFERENCE:
+        msg = (
+            f"{NAME}: expected the float graph within {MAX_DIFFERENCE} of the published model, "
+            f"got {difference:.2g}: the network or the weight import is wrong"
+        )
+        raise ModelError(msg)
+    return Measurement(
+        metric="largest difference of the float graph from the published TFLite model",
+        value=float(f"{difference:.1e}"),
+        dataset=f"{len(images)} of the calibration photographs",
+        settings="any output; float32 on one x86-64 processor, other processors differ slightly",
+    )
+
+
+def _accuracy(found: dict[str, float], dataset: str) -> list[Measurement]:
+    if found["INT8"] < MIN_AP or found["float"] - found["INT8"] > MAX_AP_LOSS:
+        msg = (
+            f"{NAME}: expected an AP of at least {MIN_AP} and within {MAX_AP_LOSS} of float, got "
+            f"{found['INT8']:.4f} (float {found['float']:.4f}): preprocessing, anchors or "
+            "calibration are wrong"
+        )
+        raise ModelError(msg)
+    return [
+        Measurement(
+            metric=f"{accuracy.LABEL} AP, {name}",
+            value=round(value, 4),
+            dataset=dataset,
+            settings=accuracy.SETTINGS,
+        )
+        for name, value in found.items()
+    ]
+
+
+def _card(
+    network: Network,
+    anchors: tuple[AnchorMap, ...],
+    frames: Sequence[CalibrationImage],
+    files: dict[str, CardFile],
+) -> ModelCard:
+    return ModelCard(
+        name=NAME,
+        description="SSD-MobileNetV2 1.0 for 23 everyday classes of Open Images V4, INT8",
+        input=InputSpec(
+            name=network.input.name,
+            width=network.input.columns,
+            height=network.input.rows,
+            scaling="x / 127.5 - 1, RGB; folded into the first convolution with the BGR order",
+        ),
+        outputs=OutputSpec(box_offsets=BOX_OUTPUT, class_logits=CLASS_OUTPUT),
+        anchors=anchors,
+        box_coder=BOX_CODER,
+        labels=LABEL_FILE,
+        background_index=0,
+        onnx=INT8_FILE,
+        numpy=NUMPY_FILE,
+        licence=LICENCE,
+        provenance=Provenance(
+            package=f"npm {PACKAGE.name}",
+            version=PACKAGE.version,
+            integrity=PACKAGE.integrity,
+            file=FILE,
+            licence=LICENCE,
+        ),
+        calibration=Calibration(
+            method=(
+                "activations uint8: ReLU6 0 to the largest value, linear ones without the "
+                f"outermost {OUTLIER_SHARE:g} at either end, box offsets -12..12, logits -8..8; "
+                "weights int8 per channel, 1x1 convolutions rounded to the inputs' covariance, "
+                "biases corrected for the mean rounding error"
+            ),
+            frames=tuple(
+                CalibrationFrame(source=f.source, licence=f.licence, sha256=f.sha256)
+                for f in frames
+            ),
+        ),
+        files=files,
+    )
+
+
+# FOLDED:
+# The published weights of the default model: where they are and what is around them.
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedModel:
+    """What the package holds.
+
+    Attributes:
+        labels: class names in the order of the logits; the first stands for the background.
+        tflite: the TFLite flatbuffer.
+    """
+
+    labels: tuple[str, ...]
+    tflite: bytes
+
+
+def fetch_published(cache: Path, on_progress: Progress) -> PublishedModel:
+    """Fetch the package, check it and return the model in it.
+
+    Raises:
+        SourceError: the package cannot be fetched or is not the pinned one.
+        OutputError: the cache folder cannot be made.
+    """
+    archive = fetch(PACKAGE, cache, on_progress)
+    member = f"package/{FILE}"
+    content = read_members(archive, [member], max_bytes=MAX_FILE_BYTES)[member]
+    labels = content[:LABEL_BYTES].decode("ascii", errors="replace").splitlines()
+    if len(labels) != 24 or labels[0] != "???":
+        msg = f"{archive}: {FILE}: expected 24 labels, the first '???', got {labels[:3]}…"
+        raise SourceError(msg)
+    return PublishedModel(tuple(labels), content[LABEL_BYTES:])
+
+
+# FOLDED:
+# The published model under its own interpreter: what the float graph must reproduce.
+
+
+def largest_difference(
+    float_graph: bytes, tflite: bytes, images: Sequence[U8], on_progress: Progress
+) -> float:
+    """Run both models on images and return the largest absolute difference of any output.
+
+    Args:
+        float_graph: the ONNX file.
+        tflite: the TFLite file; takes float32 RGB of -1..1.
+        images: each uint8 [300, 300, 3] BGR.
+        on_progress: told about every image.
+    """
+    session = GraphSession(float_graph, list(_OUTPUTS))
+    interpreter = Interpreter(model_content=tflite, num_threads=1)
+    interpreter.allocate_tensors()
+    position = interpreter.get_input_details()[0]["index"]
+    outputs = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}
+    largest = 0.0
+    for index, image in enumerate(images):
+        on_progress("comparing with TFLite", index, len(images))
+        rgb = image[np.newaxis, ..., ::-1].astype(np.float32)
+        interpreter.set_tensor(position, rgb / np.float32(127.5) - np.float32(1))
+        interpreter.invoke()
+        for name, values in session.run(image).items():
+            expected = interpreter.get_tensor(outputs[_OUTPUTS[name]])
+            largest = max(largest, float(np.abs(values - expected).max()))
+    on_progress("comparing with TFLite", len(images), len(images))
+    return largest

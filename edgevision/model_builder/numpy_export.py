@@ -1,0 +1,147 @@
+"""`numpy.npz`: the network as a plan and its weights, for the NumPy backend.
+
+Written from the same network and numbers as the ONNX graphs, so the two cannot drift. The
+bytes depend on nothing but these: entries have no time and are not compressed.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgevision.inference.numpy_plan import (
+    PLAN,
+    AddLayer,
+    ConvLayer,
+    GateLayer,
+    Levels,
+    MeanLayer,
+    Plan,
+    PlanInput,
+    PlanPads,
+    TableLayer,
+)
+from edgevision.model_builder.graph import Add, Conv, GlobalPool, Predictions, SqueezeExcite
+from edgevision.model_builder.onnx_export import HALF_STEP, PIXEL_SCALE, PIXELS
+from edgevision.model_builder.quantize import quantize_bias
+from edgevision.model_builder.weights import layer_weights, reading_bgr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from edgevision.inference.numpy_plan import Layer
+    from edgevision.model_builder.graph import Network, Node
+    from edgevision.model_builder.quantize import Affine, QuantizedNetwork
+    from edgevision.model_builder.weights import Weights
+
+# The pixel that means 0 in the float graph: 127.5 / 127.5 - 1.
+MIDDLE = 127.5
+
+
+def float_plan(network: Network, weights: Weights) -> bytes:
+    """Write the network with float32 weights.
+
+    Args:
+        network: the network.
+        weights: its weights, trained on RGB images of -1..1; checked.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    bgr = reading_bgr(network, weights)
+    for conv in network.convs:
+        weight, bias = layer_weights(bgr, conv)
+        arrays[f"{conv.name}.weight"] = weight.astype(np.float32)
+        arrays[f"{conv.name}.bias"] = bias.astype(np.float32)
+    return _npz(_plan(network, offset=MIDDLE, levels={}), arrays)
+
+
+def int8_plan(quantized: QuantizedNetwork) -> bytes:
+    """Write the network with the INT8 graph's weights and biases.
+
+    The integers are the INT8 graph's own, and NumPy rounds every result to the same levels:
+    one level more or less in an early layer is another box in the end.
+    """
+    network = quantized.network
+    affine = {**quantized.activations, network.input.name: PIXELS}
+    arrays: dict[str, NDArray[Any]] = {}
+    for conv in network.convs:
+        weight = quantized.weights[conv.name]
+        bias = quantized.biases[conv.name]
+        if conv.source == network.input.name:
+            bias = (bias + HALF_STEP * weight.real.sum(axis=(1, 2, 3))).astype(np.float32)
+        arrays[f"{conv.name}.weight"] = weight.levels
+        arrays[f"{conv.name}.scale"] = weight.scale
+        bias_scale = np.float32(affine[conv.source].scale) * weight.scale
+        arrays[f"{conv.name}.bias"] = quantize_bias(bias, bias_scale)
+    levels = {name: _levels(affine) for name, affine in quantized.activations.items()}
+    return _npz(_plan(network, offset=PIXELS.zero_point, levels=levels), arrays)
+
+
+def _levels(affine: Affine) -> Levels:
+    return Levels(scale=affine.scale, zero_point=affine.zero_point)
+
+
+def _plan(network: Network, *, offset: float, levels: Mapping[str, Levels]) -> Plan:
+    image = network.input
+    return Plan(
+        network=network.name,
+        input=PlanInput(
+            name=image.name,
+            rows=image.rows,
+            columns=image.columns,
+            channels=image.channels,
+            offset=offset,
+            scale=PIXEL_SCALE,
+        ),
+        layers=tuple(_layer(node, levels) for node in network.nodes),
+    )
+
+
+def _layer(node: Node, levels: Mapping[str, Levels]) -> Layer:
+    if isinstance(node, Conv):
+        pads = node.pads
+        return ConvLayer(
+            name=node.name,
+            source=node.source,
+            channels=node.output.channels,
+            kernel=node.kernel,
+            stride=node.stride,
+            groups=node.groups,
+            pads=PlanPads(top=pads.top, left=pads.left, bottom=pads.bottom, right=pads.right),
+            activation=node.activation.value,
+            levels=levels.get(node.name),
+        )
+    if isinstance(node, Add):
+        return AddLayer(
+            name=node.name, branch=node.branch, stream=node.stream, levels=levels.get(node.name)
+        )
+    if isinstance(node, GlobalPool):
+        return MeanLayer(name=node.name, source=node.source, levels=levels.get(node.name))
+    if isinstance(node, SqueezeExcite):
+        return GateLayer(
+            name=node.name,
+            source=node.source,
+            factors=node.factors,
+            levels=levels.get(node.name),
+        )
+    width = node.width if isinstance(node, Predictions) else node.source.channels
+    sources = tuple(source.name for source in node.sources)
+    return TableLayer(name=node.name, sources=sources, width=width)
+
+
+def _npz(plan: Plan, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    text = plan.model_dump_json(exclude_none=True).encode()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in {PLAN: np.frombuffer(text, np.uint8), **arrays}.items():
+            entry = io.BytesIO()
+            np.lib.format.write_array(
+                entry, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
+            )
+            # ZipInfo's own time is 1 January 1980, the same every time.
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue())
+    return file.getvalue()

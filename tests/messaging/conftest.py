@@ -1,3 +1,0 @@
-from brokers import listener, mosquitto
-
-__all__ = ["listener", "mosquitto"]
