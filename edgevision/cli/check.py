@@ -18,7 +18,7 @@ from edgevision.model_card import load_model
 from edgevision.mqtt.client import MqttClient
 from edgevision.mqtt.contract import asyncapi
 from edgevision.mqtt.contract import schema as payload_schema
-from edgevision.pipeline.pipeline import make_detectors
+from edgevision.pipeline.camera_pipeline import check_labels
 
 
 def check(path: Path, *, as_json: bool) -> None:
@@ -31,7 +31,7 @@ def check(path: Path, *, as_json: bool) -> None:
     try:
         config = load_config(path, os.environ)
         model = load_model(config.model)
-        make_detectors(model, config)
+        check_labels(model, config)
         MqttClient(config.mqtt, client_id="check")
     except ConfigError as error:
         placed = with_places(path, error)

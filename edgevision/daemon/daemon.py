@@ -25,7 +25,7 @@ from edgevision.config.overrides import Overrides
 from edgevision.daemon.control import Control, ServiceInfo
 from edgevision.daemon.metrics import Telemetry
 from edgevision.daemon.retained_state import Announcer
-from edgevision.daemon.runtime import Builder
+from edgevision.daemon.runtime import Runtime, Session, changes_between, make_writers
 from edgevision.daemon.uplink import Uplink, count_notes, counts_in, messages_in
 from edgevision.daemon.watchdog import Progress, SystemdNotifier
 from edgevision.detection.snapshot import whole_picture
@@ -36,7 +36,7 @@ from edgevision.inference.backend import load_engine
 from edgevision.model_card import known_labels
 from edgevision.mqtt.client import MqttClient
 from edgevision.pipeline.cameras import CameraSet
-from edgevision.pipeline.threads import FramePath
+from edgevision.pipeline.threads import FrameThreads
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from edgevision.frames import Frame, FrameResult
     from edgevision.inference.backend import LoadedModel
     from edgevision.mqtt.message import Message
-    from edgevision.pipeline.camera_tracker import Watcher
-    from edgevision.pipeline.cameras import Camera
 
 log = logging.getLogger(__name__)
 
@@ -106,14 +104,10 @@ class Daemon:
         self.restart_reasons: tuple[str, ...] = ()
         self.file_config = config
         self._folder = StateFolder(config.state_path)
-        self._frames = FramePath(
-            clock=self._clock,
-            pipeline=lambda: self.parts.pipeline,
-            holds=self._holds,
-            send=self._send,
-            on_ill=self.stop,
+        self._frames = FrameThreads(
+            clock=self._clock, on_result=self._publish_result, on_failed=self.stop
         )
-        self._builder = Builder(self._clock, publish=self._frames.publish, on_events=self._happened)
+        self._session = Session(self._clock, on_events=self._record_events)
         engine = load_engine(config)
         self._overrides = Overrides(self._folder.path)
         config = self._overrides.apply(config, known_labels(engine.model))
@@ -122,10 +116,12 @@ class Daemon:
         self.uplink = self._make_uplink(config, engine)
         notes = self.uplink.notes()
         self._left_open = messages_in(notes)
-        self.parts = self._builder.build(config, engine, counts_in(notes))
+        self.parts = Runtime.build(config, engine, self._session, counts_in(notes))
         self._announcer = Announcer(notes)
         self._control = Control(self, self._overrides, send=self._answer, clock=self._clock)
-        self.cameras = CameraSet(config, deliver=self._frames.captured, clock=self._clock)
+        self.cameras = CameraSet(
+            config, self.parts.pipelines, deliver=self._frames.captured, clock=self._clock
+        )
 
     def run(self) -> None:
         """Run until `stop` or a signal; then publish `offline` and end everything.
@@ -170,7 +166,7 @@ class Daemon:
     def _make_uplink(self, config: Config, engine: LoadedModel) -> Uplink:
         return Uplink(
             config,
-            self._builder.writers(config, engine),
+            make_writers(config, engine, self._session),
             folder=self._folder.path,
             clock=self._clock,
             on_connected=self._connected,
@@ -189,18 +185,20 @@ class Daemon:
 
     # On the threads that frames go through.
 
-    def _holds(self, camera: Camera) -> bool:
-        return self.cameras.holds(camera)
+    def _publish_result(self, frame: Frame, result: FrameResult) -> bool:
+        """Publish detections and take pictures, after the frame's events have been recorded."""
+        uplink = self.uplink
+        for event in result.events:
+            uplink.take_picture(event, frame)
+            self._bell.ring()
+        return result.inferred and uplink.detections(result)
 
-    def _send(self, result: FrameResult) -> bool:
-        return self.uplink.detections(result)
+    # On any thread; the tracker lets nothing else happen at its camera meanwhile.
 
-    # On any thread; the watcher lets nothing else happen at its camera meanwhile.
-
-    def _happened(self, watcher: Watcher, events: Sequence[Event], frame: Frame | None) -> None:
+    def _record_events(self, events: Sequence[Event], line_counts: Sequence[LineCount]) -> None:
         with self._uplink_lock:
             for event in events:
-                self.uplink.happened(event, watcher.line_counts(), frame)
+                self.uplink.record_event(event, line_counts)
         self._bell.ring()
 
     # On the main thread.
@@ -260,7 +258,7 @@ class Daemon:
         self.cameras.stop(STOP_S / 3)
         self._frames.stop(max(0.0, until_s - time.monotonic()))
         self._telemetry.publish(self.uplink, self.cameras, self._frames.slots)
-        for watcher in self.parts.watchers.values():
+        for watcher in self.parts.trackers.values():
             watcher.retire("stopped")
         for camera in self.cameras:
             if camera.enabled:
@@ -287,7 +285,7 @@ class Daemon:
             raise ConfigError(msg)
         try:
             config = load_config(self._file, os.environ)
-            self.set_config(self._overrides.apply(config, known_labels(self.parts.engine.model)))
+            self.set_config(self._overrides.apply(config, known_labels(self.parts.loaded.model)))
         except EdgevisionError as error:
             self.restart_reasons = error.faults if isinstance(error, RestartError) else ()
             first, *more = str(error).splitlines()
@@ -307,25 +305,29 @@ class Daemon:
         """
         try:
             MqttClient(config.mqtt, client_id="check")  # password and certificates can be read
-            new = self._builder.rebuild(self.parts, config)
+            changes = changes_between(self.parts.config, config)
+            parts = self.parts.replaced(config)
         except ConfigError as error:
             raise (with_places(self._file, error) if self._file else error) from None
-        parts, changes = new.parts, new.changes
         if config.prefix != self.parts.config.prefix:
             self._announcer.good_bye(self.uplink, self.parts, self.cameras, self._stopped())
         with self._uplink_lock:
             if changes.uplink:
                 self.uplink.stop("configuration reloaded", STOP_S / 2)
                 pictures = self.uplink.pictures
-                self.uplink = self._make_uplink(parts.config, parts.engine)
+                self.uplink = self._make_uplink(parts.config, parts.loaded)
                 self.uplink.pictures = pictures  # those of other topics are sorted out later
                 self.uplink.start()
             else:
-                writers = self._builder.writers(parts.config, parts.engine)
-                self.uplink.use(parts.config, writers)
+                writers = make_writers(config, parts.loaded, self._session)
+                self.uplink.use(config, writers)
         self.parts = parts
         self.cameras.change(
-            parts.config, changes.cameras, timeout_s=STOP_S, on_end=self._frames.slots.forget
+            config,
+            parts.pipelines,
+            changes.cameras,
+            timeout_s=STOP_S,
+            on_end=self._frames.slots.forget,
         )
         logging.getLogger("edgevision").setLevel(parts.config.log_level.upper())
         self._state_due = True
@@ -341,7 +343,7 @@ class Daemon:
     @property
     def labels(self) -> Collection[str]:
         """Return what the model in use knows."""
-        return known_labels(self.parts.engine.model)
+        return known_labels(self.parts.loaded.model)
 
     def snapshot(self, camera: str) -> tuple[str, int]:
         """Publish the next picture of a camera; return its topic and size in bytes.
@@ -369,11 +371,11 @@ class Daemon:
         """Start the counters of one line again, or those of all lines of a camera."""
         for name in self.config.cameras[camera].lines:
             if line in {None, name}:
-                self.parts.watchers[camera].reset(name, self._keep_count)
+                self.parts.trackers[camera].reset(name, self._keep_count)
 
     def info(self) -> ServiceInfo:
         """Return what is running."""
-        engine = self.parts.engine
+        engine = self.parts.loaded
         return ServiceInfo(
             model=engine.model.card.name,
             backend=engine.backend.name,

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from edgevision.clock import Clock
     from edgevision.daemon.uplink import Uplink
+    from edgevision.pipeline.camera_pipeline import PreparedFrame
     from edgevision.pipeline.cameras import Camera
-    from edgevision.pipeline.threads import FrameSlots, Job
+    from edgevision.pipeline.threads import FrameSlots
 
 THERMAL_ZONE = Path("/sys/class/thermal/thermal_zone0/temp")
 
@@ -49,7 +50,7 @@ class Telemetry:
         self,
         uplink: Uplink,
         cameras: Iterable[Camera],
-        slots: FrameSlots[Job],
+        slots: FrameSlots[PreparedFrame],
         *,
         interval_s: float,
     ) -> None:
@@ -59,7 +60,9 @@ class Telemetry:
             self._sent_ns = max(self._sent_ns + interval_ns, now_ns - interval_ns)
             self.publish(uplink, cameras, slots)
 
-    def publish(self, uplink: Uplink, cameras: Iterable[Camera], slots: FrameSlots[Job]) -> None:
+    def publish(
+        self, uplink: Uplink, cameras: Iterable[Camera], slots: FrameSlots[PreparedFrame]
+    ) -> None:
         """Publish the metrics of every enabled camera, then those of the board."""
         now_ns, at = self._clock.monotonic_ns(), self._clock.wall()
         device, unpublished = uplink.writers.service.device, uplink.lost

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from edgevision.config.settings import Config
-    from edgevision.daemon.runtime import Parts, Writers
+    from edgevision.daemon.runtime import Runtime, Writers
     from edgevision.daemon.uplink import Uplink
     from edgevision.events import CameraState, LineCount
     from edgevision.mqtt.payloads import CameraStatus
@@ -64,7 +64,7 @@ class Announcer:
             self._announced = self.problems
 
     def cameras(
-        self, uplink: Uplink, parts: Parts, cameras: Iterable[Camera], *, everything: bool
+        self, uplink: Uplink, parts: Runtime, cameras: Iterable[Camera], *, everything: bool
     ) -> None:
         """Say what each camera does now; where no frame comes any more, its objects end."""
         statuses: dict[str, tuple[CameraStatus, Message]] = {}
@@ -72,7 +72,7 @@ class Announcer:
             last, state = camera.told, camera.tell()
             changed = state != last
             if changed and state.status not in DELIVERING:
-                parts.watchers[camera.name].close("camera")
+                parts.trackers[camera.name].close("camera")
             if changed and camera.enabled:
                 uplink.camera_event(camera.name, state, last)
             if changed or everything or camera.name not in self._statuses:
@@ -82,7 +82,7 @@ class Announcer:
                 statuses[camera.name] = self._statuses[camera.name]
         self._statuses = statuses
 
-    def scenes(self, uplink: Uplink, parts: Parts, *, everything: bool) -> None:
+    def scenes(self, uplink: Uplink, parts: Runtime, *, everything: bool) -> None:
         """Say how many objects are where, and what lines have counted; take back what has gone."""
         side = self._frigate_side(uplink, parts)
         states = {name: status for name, (status, _) in self._statuses.items()}
@@ -98,22 +98,22 @@ class Announcer:
         uplink.pictures.keep_only(topics)
         self._retained.hold(topics, used=uplink.pictures.topics())
         self._retained.tell(uplink.record, everything=everything)
-        objects = {name: watcher.open_objects() for name, watcher in parts.watchers.items()}
+        objects = {name: watcher.open_objects() for name, watcher in parts.trackers.items()}
         for message in side.passing(states, objects, everything=everything):
             uplink.telemetry(message)
 
-    def reset_lines(self, uplink: Uplink, parts: Parts, at_local: datetime) -> None:
+    def reset_lines(self, uplink: Uplink, parts: Runtime, at_local: datetime) -> None:
         """Begin to count anew where it is the hour for it."""
 
         def keep(count: LineCount) -> None:
             uplink.record(None, count_notes(count))
             log.info("camera %s: counters of line %s begin again", count.camera, count.line)
 
-        for watcher in parts.watchers.values():
+        for watcher in parts.trackers.values():
             watcher.reset_due(at_local, keep)
 
     def good_bye(
-        self, uplink: Uplink, parts: Parts, cameras: Iterable[Camera], state: CameraState
+        self, uplink: Uplink, parts: Runtime, cameras: Iterable[Camera], state: CameraState
     ) -> None:
         """Say that no camera is read any more, and how many objects are left."""
         writer = uplink.writers.service
@@ -125,10 +125,10 @@ class Announcer:
         self.scenes(uplink, parts, everything=False)
         self._online = True  # under another prefix, if this was not the end
 
-    def _discovered(self, uplink: Uplink, parts: Parts) -> tuple[Message, ...]:
+    def _discovered(self, uplink: Uplink, parts: Runtime) -> tuple[Message, ...]:
         """Return what Home Assistant is told; written anew for each configuration."""
         if self._discovery is None or self._discovery[0] is not parts.config:
-            model = parts.engine.model
+            model = parts.loaded.model
             found = discovery(
                 parts.config,
                 known_labels(model),
@@ -148,21 +148,21 @@ class Announcer:
             self._discovery = parts.config, tuple(m for m in found.messages if m.payload)
         return self._discovery[1]
 
-    def _frigate_side(self, uplink: Uplink, parts: Parts) -> FrigateSide:
+    def _frigate_side(self, uplink: Uplink, parts: Runtime) -> FrigateSide:
         if self._frigate is not None:
             config, side = self._frigate
             if config is parts.config:
                 return side
             for message in side.farewell():
                 uplink.telemetry(message)
-        side = FrigateSide(parts.config, known_labels(parts.engine.model))
+        side = FrigateSide(parts.config, known_labels(parts.loaded.model))
         self._frigate = parts.config, side
         return side
 
 
-def _counts(writers: Writers, parts: Parts) -> Iterator[Message]:
+def _counts(writers: Writers, parts: Runtime) -> Iterator[Message]:
     """Yield the present count of every label that a camera looks for, and of every line."""
-    for name, watcher in parts.watchers.items():
+    for name, watcher in parts.trackers.items():
         found = {(each.zone, each.label): each for each in watcher.occupancy()}
         for zone, label in _expected(parts, name):
             found.setdefault((zone, label), Occupancy(name, zone, label, 0))
@@ -170,21 +170,21 @@ def _counts(writers: Writers, parts: Parts) -> Iterator[Message]:
         yield from map(writers.objects.line_count, watcher.line_counts())
 
 
-def _expected(parts: Parts, camera: str) -> Iterator[tuple[str | None, str]]:
+def _expected(parts: Runtime, camera: str) -> Iterator[tuple[str | None, str]]:
     """Yield zone and label of every count that there may be; None is the whole picture."""
-    labels = parts.config.detection_of(camera).labels or known_labels(parts.engine.model)
+    labels = parts.config.detection_of(camera).labels or known_labels(parts.loaded.model)
     yield from ((None, label) for label in labels)
     for name, zone in parts.config.cameras[camera].zones.items():
         yield from ((name, label) for label in labels if label in (zone.labels or labels))
 
 
-def _picture_topics(writers: Writers, parts: Parts) -> Iterator[str]:
+def _picture_topics(writers: Writers, parts: Runtime) -> Iterator[str]:
     """Yield every topic on which there may be a picture."""
     config, topics = parts.config, writers.objects.topics
     for camera in config.cameras:
         yield topics.snapshot(camera, None)
         if config.snapshots.enabled:
-            for label in known_labels(parts.engine.model):
+            for label in known_labels(parts.loaded.model):
                 yield topics.snapshot(camera, label)
                 if config.frigate_compat:
                     yield frigate.snapshot(camera, label, b"").topic

@@ -1,42 +1,50 @@
-"""What one configuration needs: engine, pipeline, and the objects of each camera."""
+"""What works under one configuration: the loaded model and a pipeline for each camera."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgevision.errors import RestartError
 from edgevision.events import EventIds
 from edgevision.inference.backend import load_engine
 from edgevision.mqtt.encoder import MessageWriter, ObjectWriter
-from edgevision.pipeline.camera_tracker import make_watchers, watch_settings
-from edgevision.pipeline.pipeline import Pipeline, make_detectors
+from edgevision.pipeline.camera_pipeline import CameraPipeline, check_labels
+from edgevision.pipeline.camera_tracker import CameraTracker, tracking_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from edgevision.clock import Clock
     from edgevision.config.settings import Config
-    from edgevision.events import LineCount
-    from edgevision.frames import FrameResult
+    from edgevision.events import Event, LineCount
     from edgevision.inference.backend import LoadedModel
-    from edgevision.pipeline.camera_tracker import OnEvents, Watcher
 
 # What cannot be exchanged while the service runs.
 _FIXED = ("state_folder",)
-
-# What is made of a camera's frames; the camera itself does not mind.
+# What is made of a camera's frames; the reader of the camera does not depend on it.
 _SCENE = frozenset({"detection", "zones", "lines", "masks", "motion", "regions"})
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What works under one configuration."""
+class Session:
+    """What stays the same for as long as the service runs: its clock, its start, its ids."""
 
-    config: Config
-    engine: LoadedModel
-    watchers: Mapping[str, Watcher]
-    pipeline: Pipeline
+    def __init__(
+        self, clock: Clock, on_events: Callable[[Sequence[Event], Sequence[LineCount]], None]
+    ) -> None:
+        """Start the session now.
+
+        Args:
+            clock: where time comes from.
+            on_events: called with what happens to objects, in order, and the line counters of
+                their camera; on any thread.
+        """
+        self.clock = clock
+        self.on_events = on_events
+        self.started_at: datetime = clock.wall()
+        self.event_ids = EventIds(self.started_at)
+        self.object_ids = EventIds(self.started_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,73 +55,51 @@ class Writers:
     objects: ObjectWriter
 
 
-# FOLDED:
-# What differs between two configurations, by what has to be built again for it.
+def make_writers(config: Config, loaded: LoadedModel, session: Session) -> Writers:
+    """Return what writes the messages."""
+    service = MessageWriter(
+        config,
+        model_name=loaded.model.card.name,
+        backend_name=loaded.backend.name,
+        started_at=session.started_at,
+        event_ids=session.event_ids,
+    )
+    return Writers(service, ObjectWriter(config, session.event_ids))
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """Parts that a new configuration needs anew.
+class Runtime:
+    """What works under one configuration.
 
     Attributes:
-        engine: model, backend or its settings: the network is loaded again.
-        uplink: broker, topics or the outbox's bounds: the connection is made again.
-        cameras: names of cameras to start, stop or replace.
+        config: the configuration in force.
+        loaded: the model and the backend that has loaded it.
+        pipelines: by the camera's name.
+        session: what all runtimes of this service share.
     """
 
-    engine: bool
-    uplink: bool
-    cameras: frozenset[str]
+    config: Config
+    loaded: LoadedModel
+    pipelines: Mapping[str, CameraPipeline]
+    session: Session
 
-
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """The parts of another configuration, and what has to change for them."""
-
-    parts: Parts
-    changes: Changes
-
-
-class Builder:
-    """Builds parts; ids and the start of the service go on from one to the next."""
-
-    def __init__(
-        self, clock: Clock, *, publish: Callable[[FrameResult], None], on_events: OnEvents
-    ) -> None:
-        """Begin the service now.
-
-        Args:
-            clock: where time comes from.
-            publish: called with each result.
-            on_events: called with what happens to objects.
-        """
-        self._clock = clock
-        self._publish = publish
-        self._on_events = on_events
-        self._started_at = clock.wall()
-        self._event_ids = EventIds(self._started_at)
-        self._object_ids = EventIds(self._started_at)
-
-    def writers(self, config: Config, engine: LoadedModel) -> Writers:
-        """Return what writes the messages."""
-        service = MessageWriter(
-            config,
-            model_name=engine.model.card.name,
-            backend_name=engine.backend.name,
-            started_at=self._started_at,
-            event_ids=self._event_ids,
-        )
-        return Writers(service, ObjectWriter(config, self._event_ids))
-
-    def build(self, config: Config, engine: LoadedModel, line_counts: Iterable[LineCount]) -> Parts:
-        """Build the parts; counters of lines begin where an earlier run has left them.
+    @classmethod
+    def build(
+        cls,
+        config: Config,
+        loaded: LoadedModel,
+        session: Session,
+        line_counts: Iterable[LineCount],
+    ) -> Runtime:
+        """Build everything; counters of lines start where an earlier run has left them.
 
         Raises:
             ConfigError: labels that the model lacks.
         """
-        return self._assemble(config, engine, {}, line_counts)
+        check_labels(loaded.model, config)
+        return cls(config, loaded, _pipelines(config, loaded, session, {}, line_counts), session)
 
-    def rebuild(self, old: Parts, config: Config) -> Rebuilt:
+    def replaced(self, config: Config) -> Runtime:
         """Build what another configuration needs, beside what runs.
 
         A camera whose settings of detection, zones and lines are the same keeps its objects; those
@@ -124,43 +110,68 @@ class Builder:
             ModelError: the model cannot be used.
             BackendError: the engine cannot run it.
         """
-        changes = changes_between(old.config, config)
-        engine = load_engine(config) if changes.engine else old.engine
-        make_detectors(engine.model, config)
+        loaded = load_engine(config) if changes_between(self.config, config).engine else self.loaded
+        check_labels(loaded.model, config)
         kept = {
-            name: watcher
-            for name, watcher in old.watchers.items()
-            if name in config.cameras and watcher.settings == watch_settings(config, name)
+            name: pipeline.tracker
+            for name, pipeline in self.pipelines.items()
+            if name in config.cameras
+            and pipeline.tracker.settings == tracking_settings(config, name)
         }
-        for name in old.watchers.keys() - kept.keys():
-            old.watchers[name].retire("reconfigured")
-        counts = [count for watcher in old.watchers.values() for count in watcher.line_counts()]
-        return Rebuilt(self._assemble(config, engine, kept, counts), changes)
+        for name in self.pipelines.keys() - kept.keys():
+            self.pipelines[name].tracker.retire("reconfigured")
+        counts = [
+            count
+            for pipeline in self.pipelines.values()
+            for count in pipeline.tracker.line_counts()
+        ]
+        pipelines = _pipelines(config, loaded, self.session, kept, counts)
+        return replace(self, config=config, loaded=loaded, pipelines=pipelines)
 
-    def _assemble(
-        self,
-        config: Config,
-        engine: LoadedModel,
-        kept: Mapping[str, Watcher],
-        line_counts: Iterable[LineCount],
-    ) -> Parts:
-        watchers = make_watchers(
+    @property
+    def trackers(self) -> Mapping[str, CameraTracker]:
+        """Return the tracker of each camera, by the camera's name."""
+        return {name: pipeline.tracker for name, pipeline in self.pipelines.items()}
+
+
+def _pipelines(
+    config: Config,
+    loaded: LoadedModel,
+    session: Session,
+    kept: Mapping[str, CameraTracker],
+    line_counts: Iterable[LineCount],
+) -> dict[str, CameraPipeline]:
+    counts = tuple(line_counts)
+
+    def tracker(name: str) -> CameraTracker:
+        return kept.get(name) or CameraTracker(
+            name,
             config,
-            new_id=self._object_ids.next,
-            clock=self._clock,
-            line_counts=tuple(line_counts),
-            on_events=self._on_events,
-            kept=kept,
+            new_id=session.object_ids.next,
+            clock=session.clock,
+            line_counts=counts,
+            on_events=session.on_events,
         )
-        pipeline = Pipeline(
-            model=engine.model,
-            backend=engine.backend,
-            config=config,
-            clock=self._clock,
-            publish=self._publish,
-            watchers=watchers,
-        )
-        return Parts(config, engine, watchers, pipeline)
+
+    return {
+        name: CameraPipeline(name, config, loaded, tracker(name), clock=session.clock)
+        for name in config.cameras
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a new configuration needs to be built again.
+
+    Attributes:
+        engine: model, backend or its settings: the network is loaded again.
+        uplink: broker, topics or the outbox's bounds: the connection is made again.
+        cameras: names of cameras to start, stop or replace.
+    """
+
+    engine: bool
+    uplink: bool
+    cameras: frozenset[str]
 
 
 def changes_between(old: Config, new: Config) -> Changes:

@@ -164,8 +164,8 @@ class Uplink:
         """Record that a camera's state has changed: each change counts."""
         self._publisher.record(self.writers.service.camera_event(camera, state, previous))
 
-    def happened(self, event: Event, line_counts: Iterable[LineCount], frame: Frame | None) -> None:
-        """Record what has happened to an object, and take its picture when it is worth one.
+    def record_event(self, event: Event, line_counts: Iterable[LineCount]) -> None:
+        """Record what has happened to an object.
 
         With it goes a note of what has to be told at the next start if this run breaks off, and
         the counter of a line that was crossed.
@@ -182,7 +182,11 @@ class Uplink:
         self._publisher.record(objects.event(event), notes)
         if self._frigate and isinstance(event, ObjectEvent):
             self._tell_frigate(event)
-        if frame is not None and self._snapshots.enabled and _is_best_view(event):
+
+    def take_picture(self, event: Event, frame: Frame) -> None:
+        """Keep a picture of an object for its topics, when this frame shows it best so far."""
+        if self._snapshots.enabled and _is_best_view(event):
+            objects = self.writers.objects
             state = event.after
             found = DetectedObject(state.label, state.score, state.box_frac)
             jpeg = snapshot(frame.image, found, self._snapshots)

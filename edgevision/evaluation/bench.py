@@ -24,12 +24,13 @@ from edgevision.clock import NS_PER_S, SystemClock, elapsed_ms, percentiles
 from edgevision.config.camera import CameraConfig, LineConfig, ZoneConfig
 from edgevision.errors import SourceError
 from edgevision.frames import DetectedObject, Frame
+from edgevision.inference.backend import LoadedModel
 from edgevision.inference.preprocess import Preprocessor
 from edgevision.model_card import known_labels
 from edgevision.mqtt.encoder import MessageWriter
-from edgevision.pipeline.camera_tracker import Watcher
-from edgevision.pipeline.pipeline import Pipeline
-from edgevision.pipeline.threads import FollowThread
+from edgevision.pipeline.camera_pipeline import CameraPipeline
+from edgevision.pipeline.camera_tracker import CameraTracker
+from edgevision.pipeline.threads import PostprocessThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from edgevision.inference.backend import Backend
     from edgevision.model_card import Model
     from edgevision.mqtt.message import Message
-    from edgevision.pipeline.pipeline import DetectedFrame, PreparedFrame
+    from edgevision.pipeline.camera_pipeline import DetectedFrame, PreparedFrame
 
 ROUNDS = 5
 
@@ -150,8 +151,14 @@ class WholePath:
             backend_name=backend.name,
             started_at=self._clock.wall(),
         )
-        self._pipeline = Pipeline(
-            model=model, backend=backend, config=config, clock=self._clock, publish=self._publish
+        self._pipeline = CameraPipeline(
+            camera,
+            config,
+            LoadedModel(model, backend),
+            CameraTracker(
+                camera, config, new_id=map(str, itertools.count()).__next__, clock=self._clock
+            ),
+            clock=self._clock,
         )
         names = ("decode video", "preprocess", "inference", "decode boxes", "tracking", "publish")
         self._figures = PathFigures({name: Timings() for name in names})
@@ -186,26 +193,28 @@ class WholePath:
                     return
 
         reader = CameraReader(self._camera, self._source, deliver=deliver, clock=self._clock)
-        following = FollowThread(self._follow)
+        postprocess = PostprocessThread(self._follow)
         reader.start()
-        following.start()
+        postprocess.start()
         try:
             first = ready.get(timeout=START_S)
             begin_ns = self._clock.monotonic_ns()
             for index in range(count):
                 item = first if index == 0 else ready.get(timeout=START_S)
-                following.put(self._pipeline.detect(item))
-            following.stop(START_S)
+                postprocess.put(self._pipeline.detect(item))
+            postprocess.stop(START_S)
             return count * NS_PER_S / (self._clock.monotonic_ns() - begin_ns)
         except queue.Empty:
             raise SourceError(reader.state().reason) from None
         finally:
             done.set()
             reader.stop(timeout_s=START_S)
-            following.stop(START_S)
+            postprocess.stop(START_S)
 
     def _follow(self, detected: DetectedFrame) -> None:
-        latency, stages = self._pipeline.follow(detected).latency_ms, self._figures.stages
+        result = self._pipeline.follow(detected)
+        self._publish(result)
+        latency, stages = result.latency_ms, self._figures.stages
         stages["preprocess"].values_ms.append(latency.preprocess)
         stages["inference"].values_ms.append(latency.inference)
         stages["decode boxes"].values_ms.append(latency.decode)
@@ -285,7 +294,9 @@ def measure_following(model: Model, config: Config, source: CameraConfig, frames
     scene = source.model_copy(update={"zones": {"middle": _ZONE}, "lines": {"middle": _LINE}})
     config = config.model_copy(update={"cameras": {"bench": scene}})
     clock = SystemClock()
-    watcher = Watcher("bench", config, new_id=map(str, itertools.count()).__next__, clock=clock)
+    tracker = CameraTracker(
+        "bench", config, new_id=map(str, itertools.count()).__next__, clock=clock
+    )
     pictures = itertools.cycle(_images(source, 16))
     label = known_labels(model)[0]
     score = config.detection.shifted_score_of(label, 0.5)
@@ -296,7 +307,7 @@ def measure_following(model: Model, config: Config, source: CameraConfig, frames
         size_px = picture.shape[1], picture.shape[0]
         frame = Frame("bench", number, picture, number * NS_PER_S // FPS, at)
         begun_ns = clock.monotonic_ns()
-        watcher.step(frame, found, size_px)
+        tracker.follow(frame, found, size_px)
         if number >= TRACKING_WARM_UP:
             timings.values_ms.append(elapsed_ms(begun_ns, clock.monotonic_ns()))
     return timings

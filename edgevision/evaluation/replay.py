@@ -13,11 +13,11 @@ from edgevision.clock import ManualClock
 from edgevision.errors import SourceError
 from edgevision.events import EventIds
 from edgevision.frames import Frame
-from edgevision.inference.backend import open_backend
+from edgevision.inference.backend import LoadedModel, open_backend
 from edgevision.model_card import load_model
 from edgevision.mqtt.encoder import MessageWriter, ObjectWriter
-from edgevision.pipeline.camera_tracker import make_watchers
-from edgevision.pipeline.pipeline import Pipeline
+from edgevision.pipeline.camera_pipeline import CameraPipeline, check_labels
+from edgevision.pipeline.camera_tracker import CameraTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,17 +80,16 @@ class Replay:
         self._clock = ManualClock(wall=start)
         model = load_model(config.model)
         backend = open_backend(model, config)
-        watchers = make_watchers(
-            config, new_id=EventIds(start, salt=REPLAY).next, clock=self._clock
+        check_labels(model, config)
+        self._tracker = CameraTracker(
+            camera, config, new_id=EventIds(start, salt=REPLAY).next, clock=self._clock
         )
-        self._watcher = watchers[camera]
-        self._pipeline = Pipeline(
-            model=model,
-            backend=backend,
-            config=config,
+        self._pipeline = CameraPipeline(
+            camera,
+            config,
+            LoadedModel(model, backend),
+            self._tracker,
             clock=self._clock,
-            publish=lambda _result: None,
-            watchers=watchers,
             lowest_score=lowest_score,
         )
         event_ids = EventIds(start, salt=REPLAY)
@@ -112,7 +111,7 @@ class Replay:
         frame = Frame(self._camera, sequence, image, self._clock.monotonic_ns(), self._clock.wall())
         ready = self._pipeline.prepare(frame)
         if not ready.wanted:
-            return ReplayedFrame(frame, self._pipeline.pass_over(ready), 0)
+            return ReplayedFrame(frame, self._pipeline.skip(ready), 0)
         detected = self._pipeline.detect(ready)
         begun_ns = time.perf_counter_ns()
         result = self._pipeline.follow(detected)
@@ -120,7 +119,7 @@ class Replay:
 
     def end(self) -> tuple[Event, ...]:
         """End the objects that are still there, as a camera does that delivers no more."""
-        return self._watcher.close("camera")
+        return self._tracker.close("camera")
 
     def play(
         self, source: CameraConfig, on_open: Callable[[int | None], None]

@@ -1,10 +1,10 @@
-"""The objects of one camera over time: its tracker and its scene."""
+"""The objects of one camera over time: its tracker and its scene, behind one lock."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 from edgevision.tracking.scene import Scene
 from edgevision.tracking.tracker import Tracker
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from edgevision.events import Event, LineCount, ObjectState, Occupancy, Reason, Track
     from edgevision.frames import DetectedObject, Frame
 
+    OnEvents: TypeAlias = Callable[[Sequence[Event], Sequence[LineCount]], None]
+
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class TrackedFrame:
     """What one frame has added.
 
     Attributes:
         objects: the detections that are published, with the ids of their objects.
         tracks: the confirmed objects.
-        events: what is to be told of them.
+        events: what has happened to objects, in order.
     """
 
     objects: tuple[DetectedObject, ...]
@@ -35,19 +37,15 @@ class Watched:
     events: tuple[Event, ...]
 
 
-class OnEvents(Protocol):
-    """Where events go."""
+class CameraTracker:
+    """Tracks the objects of one camera.
 
-    def __call__(self, watcher: Watcher, events: Sequence[Event], frame: Frame | None, /) -> None:
-        """Take what happened, and the frame in which it was seen, if it was in one."""
-        ...
+    Frames come from the postprocess thread, still ones from the camera's thread, questions from
+    the main thread; each call holds the lock.
 
-
-class Watcher:
-    """Follows the objects of one camera.
-
-    Frames come from the inference thread, still ones from the camera's thread, questions from
-    the main thread; each call has the lock to itself.
+    Attributes:
+        camera: the camera's name.
+        settings: what decides how its objects are tracked; with others all start over.
     """
 
     def __init__(
@@ -60,25 +58,25 @@ class Watcher:
         line_counts: Iterable[LineCount] = (),
         on_events: OnEvents | None = None,
     ) -> None:
-        """Begin with no object.
+        """Start without an object.
 
         Args:
             camera: the camera's name in the configuration.
             config: detection, tracking, zones and lines.
             new_id: gives ids that are unique across cameras and restarts.
             clock: for what happens without a frame.
-            line_counts: where the counters of lines begin.
-            on_events: called with what happened, in order, while nothing else can happen.
+            line_counts: where the counters of lines start; those of other cameras are ignored.
+            on_events: called with what happened and the counters of lines after it, while the
+                lock is held: nothing else happens at the camera, so events are recorded in order.
         """
         self.camera = camera
-        self.settings = watch_settings(config, camera)
+        self.settings = tracking_settings(config, camera)
         detection = config.detection_of(camera)
         self._detection = detection
         self._clock = clock
         self._on_events = on_events
         self._retired = False
-        # Questions from within `on_events` are allowed.
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # `retire` closes
         self._tracking = config.tracking
         self._tracker = Tracker(detection, config.tracking)
         self._closed_ns = -1
@@ -88,14 +86,14 @@ class Watcher:
             detection,
             config.tracking,
             new_id=new_id,
-            counts=line_counts,
+            counts=[count for count in line_counts if count.camera == camera],
         )
         self._now_ns = 0
         self._size_px = (1, 1)
 
-    def step(
+    def follow(
         self, frame: Frame, found: tuple[DetectedObject, ...], size_px: tuple[int, int]
-    ) -> Watched:
+    ) -> TrackedFrame:
         """Take what was found in an inferred frame.
 
         Args:
@@ -107,24 +105,24 @@ class Watcher:
         found = tuple(each for each in found if each.score >= weak(each.label))
         with self._lock:
             if self._is_over(frame):
-                return Watched(self._published(found, {}), (), ())
+                return TrackedFrame(self._published(found, {}), (), ())
             self._size_px = size_px
             tracks = self._tracker.step(found, frame.image, size_px, self._later(frame))
-            events = self._look(tracks, frame)
+            events = self._update(tracks, frame)
             ids = {
                 track.detection: self._scene.object_id(track.number)
                 for track in tracks
                 if track.detection is not None
             }
-        return Watched(self._published(found, ids), tracks, events)
+        return TrackedFrame(self._published(found, ids), tracks, events)
 
-    def keep(self, frame: Frame) -> Watched:
+    def keep(self, frame: Frame) -> TrackedFrame:
         """Take a frame in which nothing moves: what was there is still there."""
         with self._lock:
             if self._is_over(frame):
-                return Watched((), (), ())
+                return TrackedFrame((), (), ())
             tracks = self._tracker.keep(self._later(frame))
-            return Watched((), tracks, self._look(tracks, frame))
+            return TrackedFrame((), tracks, self._update(tracks, frame))
 
     def close(self, reason: Reason) -> tuple[Event, ...]:
         """End every object: no frame will come for a while."""
@@ -134,10 +132,10 @@ class Watcher:
             self._closed_ns = now_ns
             self._tracker = Tracker(self._detection, self._tracking)
             events = self._scene.close(reason, now_ns=now_ns, at=self._clock.wall())
-            return self._tell(events, None)
+            return self._recorded(events)
 
     def retire(self, reason: Reason) -> None:
-        """End every object for good: another watcher has this one's place, or the service stops."""
+        """End every object for good: another tracker takes over, or the service stops."""
         with self._lock:
             self.close(reason)
             self._retired = True
@@ -148,7 +146,7 @@ class Watcher:
             return self._scene.occupancy()
 
     def open_objects(self) -> tuple[ObjectState, ...]:
-        """Return the objects that have been told as new and have not ended."""
+        """Return the objects that have had their `new` and not yet their `end`."""
         with self._lock:
             return self._scene.open_objects
 
@@ -158,7 +156,7 @@ class Watcher:
             return self._scene.line_counts()
 
     def reset(self, line: str, keep: Callable[[LineCount], None]) -> None:
-        """Begin to count anew.
+        """Set the counters of a line to zero.
 
         Args:
             line: its name.
@@ -171,7 +169,7 @@ class Watcher:
             keep(self._scene.reset(line, self._clock.wall()))
 
     def reset_due(self, at_local: datetime, keep: Callable[[LineCount], None]) -> None:
-        """Begin to count anew where it is the hour for it.
+        """Set counters to zero whose daily reset is due.
 
         Args:
             at_local: the time of day where the camera is, aware.
@@ -181,11 +179,11 @@ class Watcher:
             for count in self._scene.reset_due(at_local):
                 keep(count)
 
-    def _look(self, tracks: tuple[Track, ...], frame: Frame) -> tuple[Event, ...]:
+    def _update(self, tracks: tuple[Track, ...], frame: Frame) -> tuple[Event, ...]:
         events = self._scene.step(
             tracks, now_ns=self._now_ns, at=frame.captured_at, frame_size_px=self._size_px
         )
-        return self._tell(events, frame)
+        return self._recorded(events)
 
     def _is_over(self, frame: Frame) -> bool:
         return self._retired or frame.captured_ns <= self._closed_ns
@@ -200,9 +198,9 @@ class Watcher:
             if each.score >= self._detection.min_score_of(each.label)
         )
 
-    def _tell(self, events: tuple[Event, ...], frame: Frame | None) -> tuple[Event, ...]:
+    def _recorded(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
         if events and self._on_events is not None:
-            self._on_events(self, events, frame)
+            self._on_events(events, self._scene.line_counts())
         return events
 
     def _later(self, frame: Frame) -> int:
@@ -211,42 +209,8 @@ class Watcher:
         return self._now_ns
 
 
-def make_watchers(
-    config: Config,
-    *,
-    new_id: Callable[[], str],
-    clock: Clock,
-    line_counts: Sequence[LineCount] = (),
-    on_events: OnEvents | None = None,
-    kept: Mapping[str, Watcher] | None = None,
-) -> dict[str, Watcher]:
-    """Return a watcher for each camera: one that is kept, or a new one.
-
-    Args:
-        config: the cameras and what decides how their objects are followed.
-        new_id: gives ids that are unique across cameras and restarts.
-        clock: for what happens without a frame.
-        line_counts: where the counters of lines begin, of any of the cameras.
-        on_events: called with what happened.
-        kept: watchers that go on.
-    """
-    kept = kept or {}
-    return {
-        name: kept.get(name)
-        or Watcher(
-            name,
-            config,
-            new_id=new_id,
-            clock=clock,
-            line_counts=[count for count in line_counts if count.camera == name],
-            on_events=on_events,
-        )
-        for name in config.cameras
-    }
-
-
-def watch_settings(config: Config, camera: str) -> Mapping[str, Section | object]:
-    """Return what decides how a camera's objects are followed; with other ones all begin anew."""
+def tracking_settings(config: Config, camera: str) -> Mapping[str, Section | object]:
+    """Return what decides how a camera's objects are tracked; with others all start over."""
     own = config.cameras[camera]
     return {
         "topics": (config.prefix, config.frigate_compat),

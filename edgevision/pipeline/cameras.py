@@ -1,4 +1,4 @@
-"""One camera in the service: its reader, its meter, and what was last said of it."""
+"""The cameras of the service: each with its reader, its pipeline and its meter."""
 
 from __future__ import annotations
 
@@ -15,32 +15,45 @@ from edgevision.events import CameraState
 from edgevision.pipeline.frame_metrics import CameraMeter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
     from edgevision.clock import Clock
     from edgevision.config.camera import CameraConfig
     from edgevision.config.settings import Config
     from edgevision.frames import CameraMetrics, Frame
+    from edgevision.pipeline.camera_pipeline import CameraPipeline
 
 log = logging.getLogger(__name__)
 
 
 class Camera:
-    """A camera from the configuration, read in a thread of its own unless it is disabled."""
+    """A camera from the configuration, read in a thread of its own unless it is disabled.
+
+    Attributes:
+        name: its name in the configuration.
+        config: its settings.
+        pipeline: takes its frames; a reload may put another in its place at any time.
+        meter: counts and times its frames.
+        active: whether it is still one of the configuration.
+        told: the state that was published last.
+    """
 
     def __init__(
         self,
         name: str,
         config: CameraConfig,
+        pipeline: CameraPipeline,
         *,
         deliver: Callable[[Camera, Frame], None],
         clock: Clock,
         window_s: float,
     ) -> None:
-        """Prepare; `start` begins to read."""
+        """Prepare; `start` starts to read."""
         self.name = name
         self.config = config
+        self.pipeline = pipeline
+        self.active = True
         self.meter = CameraMeter(window_s)
         self._clock = clock
         self._reader = (
@@ -63,7 +76,7 @@ class Camera:
         return self._reader is not None
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start to read."""
         if self._reader is not None:
             self._reader.start()
 
@@ -154,26 +167,28 @@ class CameraProgress:
     waiting_ns: int | None
 
 
-# FOLDED:
-# All cameras of a configuration.
-
-
 class CameraSet:
-    """Starts, stops and replaces cameras. Changed by the main thread alone."""
+    """All cameras of a configuration. Changed by the main thread alone."""
 
     def __init__(
-        self, config: Config, *, deliver: Callable[[Camera, Frame], None], clock: Clock
+        self,
+        config: Config,
+        pipelines: Mapping[str, CameraPipeline],
+        *,
+        deliver: Callable[[Camera, Frame], None],
+        clock: Clock,
     ) -> None:
         """Prepare every camera; `start` begins to read.
 
         Args:
             config: the cameras.
+            pipelines: what takes their frames, by the camera's name.
             deliver: called with each frame, on its camera's thread.
             clock: where stamps come from.
         """
         self._deliver = deliver
         self._clock = clock
-        self._cameras = {name: self._make(config, name) for name in config.cameras}
+        self._cameras = {name: self._make(config, name, pipelines[name]) for name in config.cameras}
 
     def __iter__(self) -> Iterator[Camera]:
         """Return the cameras in the order of the configuration."""
@@ -182,10 +197,6 @@ class CameraSet:
     def __getitem__(self, name: str) -> Camera:
         """Return one camera."""
         return self._cameras[name]
-
-    def holds(self, camera: Camera) -> bool:
-        """Return whether this very camera is still one of them."""
-        return self._cameras.get(camera.name) is camera
 
     def progress(self) -> list[CameraProgress]:
         """Return what each enabled camera has done lately."""
@@ -204,6 +215,7 @@ class CameraSet:
     def change(
         self,
         config: Config,
+        pipelines: Mapping[str, CameraPipeline],
         names: Collection[str],
         *,
         timeout_s: float,
@@ -213,28 +225,35 @@ class CameraSet:
 
         Args:
             config: the new configuration.
+            pipelines: what takes the cameras' frames from now on.
             names: of cameras to end, to begin or to replace; the others go on.
             timeout_s: how long the ends may take together.
             on_end: called with the name of each that has ended, before another takes its place.
         """
         gone = [camera for camera in self if camera.name in names]
         kept = {name: camera for name, camera in self._cameras.items() if name not in names}
-        self._cameras = kept  # the last frames of the others are nobody's
+        for camera in gone:
+            camera.active = False  # frames of it that are on their way are dropped
+        self._cameras = kept
+        for name, camera in kept.items():
+            camera.pipeline = pipelines[name]
         _stop(gone, timeout_s)
         for camera in gone:
             on_end(camera.name)
         self._cameras = {
-            name: kept.get(name) or self._make(config, name) for name in config.cameras
+            name: kept.get(name) or self._make(config, name, pipelines[name])
+            for name in config.cameras
         }
         for camera in self:
             camera.meter.window_s = config.metrics.window_s
             if camera.name not in kept:
                 camera.start()
 
-    def _make(self, config: Config, name: str) -> Camera:
+    def _make(self, config: Config, name: str, pipeline: CameraPipeline) -> Camera:
         return Camera(
             name,
             config.cameras[name],
+            pipeline,
             deliver=self._deliver,
             clock=self._clock,
             window_s=config.metrics.window_s,

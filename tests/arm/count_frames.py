@@ -12,11 +12,12 @@ from edgevision.clock import SystemClock
 from edgevision.config.camera import CameraConfig
 from edgevision.config.settings import DEMO_RECORDING, Config
 from edgevision.frames import Frame
-from edgevision.inference.backend import open_backend
+from edgevision.inference.backend import LoadedModel, open_backend
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
 from edgevision.inference.preprocess import Preprocessor
 from edgevision.model_card import load_model
-from edgevision.pipeline.pipeline import Pipeline
+from edgevision.pipeline.camera_pipeline import CameraPipeline
+from edgevision.pipeline.camera_tracker import CameraTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,12 +63,12 @@ def main(float_graph: str) -> None:
     frame = Frame("yard", FRAME, image, clock.monotonic_ns(), clock.wall())
 
     def count_engine(name: str, backend: Backend) -> None:
-        pipeline = Pipeline(
-            model=model, backend=backend, config=config, clock=clock, publish=lambda _result: None
-        )
-        assert len(pipeline.step(frame).objects) == 2
+        tracker = CameraTracker("yard", config, new_id=lambda: "1", clock=clock)
+        loaded = LoadedModel(model, backend)
+        pipeline = CameraPipeline("yard", config, loaded, tracker, clock=clock)
+        assert len(pipeline.process(frame).objects) == 2
         count(f"inference {name}", lambda: backend.run(prepared))
-        count(f"frame {name}", lambda: pipeline.step(frame))
+        count(f"frame {name}", lambda: pipeline.process(frame))
 
     count_engine("INT8", OnnxRuntimeBackend(model, config.runtime))
     if float_graph:

@@ -11,7 +11,7 @@ from edgevision.clock import NS_PER_S, ManualClock
 from edgevision.config.settings import Config
 from edgevision.events import Event, LineCount, ObjectEvent
 from edgevision.frames import DetectedObject, Frame
-from edgevision.pipeline.camera_tracker import Watcher
+from edgevision.pipeline.camera_tracker import CameraTracker
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 PICTURE = np.full((48, 64, 3), 90, np.uint8)
@@ -20,18 +20,18 @@ LINE = {"points": [[0.5, 0], [0.5, 1]]}
 
 
 class Yard:
-    """A watcher with its clock, and what it has told."""
+    """A tracker with its clock, and the events it has recorded."""
 
     def __init__(self) -> None:
         config = {"cameras": {"yard": {"source": "0", "lines": {"middle": LINE}}}}
         self.clock = ManualClock(wall=AT)
-        self.told: list[Event] = []
-        self.watcher = Watcher(
+        self.recorded: list[Event] = []
+        self.tracker = CameraTracker(
             "yard",
             Config.model_validate(config),
             new_id=map(str, itertools.count(1)).__next__,
             clock=self.clock,
-            on_events=lambda _watcher, events, _frame: self.told.extend(events),
+            on_events=lambda events, _counts: self.recorded.extend(events),
         )
         self._numbers = itertools.count()
 
@@ -42,10 +42,10 @@ class Yard:
 
     def see(self, frames: int, *found: DetectedObject) -> None:
         for _ in range(frames):
-            self.watcher.step(self.frame(), found, (64, 48))
+            self.tracker.follow(self.frame(), found, (64, 48))
 
     def lives(self) -> list[tuple[str, str]]:
-        return [(e.kind, e.after.id) for e in self.told
+        return [(e.kind, e.after.id) for e in self.recorded
                 if isinstance(e, ObjectEvent) and e.kind != "update"]  # fmt: skip
 
 
@@ -53,26 +53,26 @@ def test_frames_that_were_on_their_way_when_the_camera_went_begin_no_object() ->
     yard = Yard()
     yard.see(10, CAT)
     late = [yard.frame() for _ in range(10)]
-    yard.watcher.close("camera")
+    yard.tracker.close("camera")
     for frame in late:
-        watched = yard.watcher.step(frame, (CAT,), (64, 48))
-        assert [found.label for found in watched.objects] == ["Cat"]
-        yard.watcher.keep(frame)
+        tracked = yard.tracker.follow(frame, (CAT,), (64, 48))
+        assert [found.label for found in tracked.objects] == ["Cat"]
+        yard.tracker.keep(frame)
     assert yard.lives() == [("new", "1"), ("end", "1")]
-    assert {each.count for each in yard.watcher.occupancy()} <= {0}
+    assert {each.count for each in yard.tracker.occupancy()} <= {0}
 
 
 def test_an_object_after_an_outage_is_another_one_that_begins_then() -> None:
     yard = Yard()
     yard.see(10, CAT)
-    yard.watcher.close("camera")
+    yard.tracker.close("camera")
     yard.clock.advance(3600)
-    yard.watcher.keep(yard.frame())
+    yard.tracker.keep(yard.frame())
     assert yard.lives() == [("new", "1"), ("end", "1")]
     began_at = yard.clock.wall()
     yard.see(10, CAT)
     assert yard.lives()[2:] == [("new", "2")]
-    (state,) = yard.watcher.open_objects()
+    (state,) = yard.tracker.open_objects()
     assert state.started_at >= began_at
 
 
@@ -81,7 +81,7 @@ def test_one_who_was_overlooked_in_the_last_look_at_a_still_scene_is_still_there
     yard.see(10, CAT)
     yard.see(1)
     for _ in range(600):
-        yard.watcher.keep(yard.frame())
+        yard.tracker.keep(yard.frame())
     assert yard.lives() == [("new", "1")]
 
 
@@ -90,14 +90,14 @@ def test_one_who_left_before_the_scene_became_still_ends() -> None:
     yard.see(10, CAT)
     yard.see(30)
     for _ in range(60):
-        yard.watcher.keep(yard.frame())
+        yard.tracker.keep(yard.frame())
     assert yard.lives() == [("new", "1"), ("end", "1")]
 
 
-def test_after_it_has_retired_a_watcher_tells_nothing() -> None:
+def test_after_it_has_retired_a_tracker_records_nothing() -> None:
     yard = Yard()
     yard.see(10, CAT)
-    yard.watcher.retire("reconfigured")
+    yard.tracker.retire("reconfigured")
     yard.see(10, CAT)
     assert yard.lives() == [("new", "1"), ("end", "1")]
 
@@ -106,9 +106,9 @@ def test_a_still_frame_that_overtakes_one_in_the_network_turns_no_time_back() ->
     yard = Yard()
     yard.see(10, CAT)
     slow, quick = yard.frame(), yard.frame()
-    yard.watcher.keep(quick)
-    yard.watcher.step(slow, (CAT,), (64, 48))
-    (state,) = yard.watcher.open_objects()
+    yard.tracker.keep(quick)
+    yard.tracker.follow(slow, (CAT,), (64, 48))
+    (state,) = yard.tracker.open_objects()
     assert state.duration_s == 1.1
 
 
@@ -116,8 +116,8 @@ def test_a_counter_that_begins_again_is_kept_before_it_counts_on() -> None:
     yard = Yard()
     yard.see(3, CAT)
     kept: list[LineCount] = []
-    yard.watcher.reset("middle", kept.append)
+    yard.tracker.reset("middle", kept.append)
     assert [(each.line, each.forward, each.backward) for each in kept] == [("middle", 0, 0)]
-    yard.watcher.reset_due(AT, kept.append)
+    yard.tracker.reset_due(AT, kept.append)
     assert len(kept) == 1
     assert yard.clock.monotonic_ns() < NS_PER_S

@@ -1,15 +1,15 @@
-"""The thread behind the network."""
+"""The postprocess thread."""
 
 from __future__ import annotations
 
 import threading
 
-from edgevision.pipeline.threads import FollowThread
+from edgevision.pipeline.threads import PostprocessThread
 
 
 def test_everything_is_taken_in_order_before_it_ends() -> None:
     taken: list[int] = []
-    thread = FollowThread(taken.append)
+    thread = PostprocessThread(taken.append)
     thread.start()
     for number in range(100):
         thread.put(number)
@@ -19,7 +19,7 @@ def test_everything_is_taken_in_order_before_it_ends() -> None:
 
 def test_a_follower_that_is_stuck_holds_up_who_puts_and_not_the_end() -> None:
     free = threading.Event()
-    thread = FollowThread(lambda _item: free.wait(60) and None)
+    thread = PostprocessThread(lambda _item: free.wait(60) and None)
     thread.start()
     thread.put(1)
     thread.put(2)
@@ -34,4 +34,4 @@ def test_a_follower_that_is_stuck_holds_up_who_puts_and_not_the_end() -> None:
 
 
 def test_one_that_was_never_started_ends_at_once() -> None:
-    FollowThread(print).stop(60)
+    PostprocessThread(print).stop(60)

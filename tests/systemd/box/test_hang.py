@@ -28,6 +28,8 @@ setattr(kind, name, hanging)
 main()
 """
 
+PIPELINE = "edgevision.pipeline.camera_pipeline.CameraPipeline"
+
 
 def statuses(listener: Listener) -> list[str]:
     return [each["status"] for each in listener.json("porch/status")]
@@ -36,8 +38,8 @@ def statuses(listener: Listener) -> list[str]:
 @pytest.mark.parametrize(
     "method",
     [
-        pytest.param("edgevision.pipeline.pipeline.Pipeline.detect", id="inference thread"),
-        pytest.param("edgevision.pipeline.pipeline.Pipeline.follow", id="thread behind it"),
+        pytest.param(f"{PIPELINE}.detect", id="inference thread"),
+        pytest.param(f"{PIPELINE}.follow", id="postprocess thread"),
         pytest.param("edgevision.daemon.watchdog.SystemdNotifier.status", id="main loop"),
         pytest.param("edgevision.mqtt.publisher.Publisher.turn", id="publisher thread"),
     ],

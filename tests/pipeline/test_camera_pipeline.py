@@ -11,11 +11,14 @@ from edgevision.clock import NS_PER_MS, ManualClock
 from edgevision.config.settings import Config
 from edgevision.errors import BackendError
 from edgevision.frames import Frame, FrameResult, RawOutputs
+from edgevision.inference.backend import LoadedModel
 from edgevision.model_card import load_model
-from edgevision.pipeline.pipeline import Pipeline
+from edgevision.pipeline.camera_pipeline import CameraPipeline
+from edgevision.pipeline.camera_tracker import CameraTracker
 
 if TYPE_CHECKING:
     from edgevision.frames import U8
+    from edgevision.inference.backend import Backend
     from edgevision.model_card import Model
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,20 +53,17 @@ def model() -> Model:
     return load_model(CONFIG.model)
 
 
-def _step(model: Model, frame: Frame) -> FrameResult:
+def _pipeline(
+    model: Model, backend: Backend, camera: str, clock: ManualClock, config: Config = CONFIG
+) -> CameraPipeline:
+    tracker = CameraTracker(camera, config, new_id=str, clock=clock)
+    return CameraPipeline(camera, config, LoadedModel(model, backend), tracker, clock=clock)
+
+
+def _process(model: Model, frame: Frame) -> FrameResult:
     clock = ManualClock(wall=AT)
     clock.advance(0.002)
-    published: list[FrameResult] = []
-    pipeline = Pipeline(
-        model=model,
-        backend=OneBox(model, clock),
-        config=CONFIG,
-        clock=clock,
-        publish=published.append,
-    )
-    result = pipeline.step(frame)
-    assert published == [result]
-    return result
+    return _pipeline(model, OneBox(model, clock), frame.camera, clock).process(frame)
 
 
 def _frame(camera: str) -> Frame:
@@ -71,26 +71,26 @@ def _frame(camera: str) -> Frame:
 
 
 def test_the_result_carries_the_frame_through(model: Model) -> None:
-    result = _step(model, _frame("yard"))
+    result = _process(model, _frame("yard"))
     assert (result.camera, result.frame, result.captured_at) == ("yard", 5, AT)
     assert result.frame_size_px == (640, 480)
 
 
 def test_1_ms_in_the_slot_and_7_ms_of_inference_are_8_ms_in_all(model: Model) -> None:
-    latency = _step(model, _frame("yard")).latency_ms
+    latency = _process(model, _frame("yard")).latency_ms
     assert (latency.capture, latency.inference, latency.total) == (1.0, 7.0, 8.0)
 
 
 def test_the_box_is_the_anchor_as_corner_and_size_clipped_to_the_frame(model: Model) -> None:
     # The last map is one cell with six shapes; the first has scale 0.95 and ratio 1.
-    (found,) = _step(model, _frame("yard")).objects
+    (found,) = _process(model, _frame("yard")).objects
     assert found.label == "Cat"
     assert found.score == pytest.approx(0.7310586)
     assert found.box_frac == pytest.approx((0.025, 0.025, 0.95, 0.95), abs=1e-6)
 
 
 def test_a_camera_with_its_own_threshold_of_0_9_for_cats_sees_none(model: Model) -> None:
-    assert _step(model, _frame("door")).objects == ()
+    assert _process(model, _frame("door")).objects == ()
 
 
 def test_a_backend_that_fails_is_not_hidden(model: Model) -> None:
@@ -100,15 +100,9 @@ def test_a_backend_that_fails_is_not_hidden(model: Model) -> None:
         def run(self, image: U8) -> RawOutputs:
             raise BackendError(str(image.shape))
 
-    pipeline = Pipeline(
-        model=model,
-        backend=Broken(),
-        config=CONFIG,
-        clock=ManualClock(),
-        publish=lambda _result: None,
-    )
+    pipeline = _pipeline(model, Broken(), "yard", ManualClock())
     with pytest.raises(BackendError, match="300"):
-        pipeline.step(_frame("yard"))
+        pipeline.process(_frame("yard"))
 
 
 @pytest.mark.parametrize(
@@ -120,12 +114,7 @@ def test_the_network_sees_the_frame_resized_as_configured(
 ) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8)
     clock = ManualClock(wall=AT)
-    pipeline = Pipeline(
-        model=model,
-        backend=OneBox(model, clock),
-        config=Config.model_validate({"cameras": CAMERAS, "runtime": {"resize": resize}}),
-        clock=clock,
-        publish=lambda _result: None,
-    )
+    config = Config.model_validate({"cameras": CAMERAS, "runtime": {"resize": resize}})
+    pipeline = _pipeline(model, OneBox(model, clock), "yard", clock, config)
     seen = pipeline.prepare(Frame("yard", 0, picture, 0, AT)).prepared.image[0]
     assert np.array_equal(seen, cv2.resize(picture, (300, 300), interpolation=interpolation))
