@@ -30,8 +30,9 @@ ROOMS: dict[str, set[str]] = {
     "tracking": {"config"},
     "mqtt": {"config"},
     "integrations": {"config", "mqtt"},
+    "sinks": {"config"},
     "pipeline": {"config", *BOARD},
-    "daemon": {"config", "pipeline", "mqtt", "integrations", *BOARD},
+    "daemon": {"config", "pipeline", "mqtt", "integrations", "sinks", *BOARD},
     "evaluation": {"config", "pipeline", "mqtt", *BOARD},
     "model_builder": {"config", "capture", "inference", "detection", "evaluation"},
 }

@@ -35,8 +35,10 @@ from edgevision.files import StateFolder
 from edgevision.inference.backend import load_engine
 from edgevision.model_card import known_labels
 from edgevision.mqtt.client import MqttClient
+from edgevision.mqtt.message import Message
 from edgevision.pipeline.cameras import CameraSet
 from edgevision.pipeline.threads import FrameThreads
+from edgevision.sinks.sink import Sinks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from edgevision.events import Event, LineCount
     from edgevision.frames import Frame, FrameResult
     from edgevision.inference.backend import LoadedModel
-    from edgevision.mqtt.message import Message
+    from edgevision.pipeline.cameras import Camera
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +121,9 @@ class Daemon:
         self.parts = Runtime.build(config, engine, self._session, counts_in(notes))
         self._announcer = Announcer(notes)
         self._control = Control(self, self._overrides, send=self._answer, clock=self._clock)
+        self._sinks = Sinks.build(config, self._ask)
         self.cameras = CameraSet(
-            config, self.parts.pipelines, deliver=self._frames.captured, clock=self._clock
+            config, self.parts.pipelines, deliver=self._take_frame, clock=self._clock
         )
 
     def run(self) -> None:
@@ -132,6 +135,7 @@ class Daemon:
         self.uplink.start()
         for key, message in self._left_open.items():  # of objects that the last run did not end
             self.uplink.record(message, {key: None})
+        self._sinks.start()
         self.cameras.start()
         self._frames.start()
         self._systemd.ready()
@@ -183,7 +187,17 @@ class Daemon:
         self._control.take(message)
         self._bell.ring()
 
+    # On the threads of sinks.
+
+    def _ask(self, verb: str, payload: bytes) -> None:
+        topic = f"{self.config.prefix}/request/{verb}"
+        self._requested(Message(topic, payload, qos=1))
+
     # On the threads that frames go through.
+
+    def _take_frame(self, camera: Camera, frame: Frame) -> None:
+        self._frames.captured(camera, frame)
+        self._sinks.lend(frame)
 
     def _publish_result(self, frame: Frame, result: FrameResult) -> bool:
         """Publish detections and take pictures, after the frame's events have been recorded."""
@@ -191,7 +205,9 @@ class Daemon:
         for event in result.events:
             uplink.take_picture(event, frame)
             self._bell.ring()
-        return result.inferred and uplink.detections(result)
+        published = result.inferred and uplink.detections(result)
+        self._sinks.put_result(result)
+        return published
 
     # On any thread; the tracker lets nothing else happen at its camera meanwhile.
 
@@ -199,6 +215,7 @@ class Daemon:
         with self._uplink_lock:
             for event in events:
                 self.uplink.record_event(event, line_counts)
+        self._sinks.put_events(events)
         self._bell.ring()
 
     # On the main thread.
@@ -225,10 +242,12 @@ class Daemon:
     def _tell(self, stuck: tuple[str, ...]) -> None:
         """Say what has changed; after each connection everything, for it may have been lost."""
         everything, self._state_due = self._state_due, False
-        own = (*stuck, self._refused) if self._refused else stuck
+        own = (*stuck, *([self._refused] if self._refused else []), *self._sinks.problems)
         announcer, uplink, parts = self._announcer, self.uplink, self.parts
         announcer.service(uplink, own, everything=everything)
-        announcer.cameras(uplink, parts, self.cameras, everything=everything)
+        changes = announcer.cameras(uplink, parts, self.cameras, everything=everything)
+        for camera, state in changes.items():
+            self._sinks.put_state(camera, state)
         announcer.reset_lines(uplink, parts, self._clock.wall().astimezone())
         announcer.scenes(uplink, parts, everything=everything)
         uplink.send_pictures(again=everything)
@@ -263,6 +282,7 @@ class Daemon:
         for camera in self.cameras:
             if camera.enabled:
                 self.uplink.camera_event(camera.name, self._stopped(), camera.told)
+        self._sinks.stop(STOP_S / 8)
         self._announcer.good_bye(self.uplink, self.parts, self.cameras, self._stopped())
         self.uplink.stop(str(self._frames.fault or "stopped"), STOP_S / 2)
         self._folder.close()
@@ -322,6 +342,9 @@ class Daemon:
                 writers = make_writers(config, parts.loaded, self._session)
                 self.uplink.use(config, writers)
         self.parts = parts
+        self._sinks.stop(STOP_S / 8)
+        self._sinks = Sinks.build(config, self._ask)
+        self._sinks.start()
         self.cameras.change(
             config,
             parts.pipelines,

@@ -65,12 +65,19 @@ class Announcer:
 
     def cameras(
         self, uplink: Uplink, parts: Runtime, cameras: Iterable[Camera], *, everything: bool
-    ) -> None:
-        """Say what each camera does now; where no frame comes any more, its objects end."""
+    ) -> dict[str, CameraState]:
+        """Say what each camera does now; where no frame comes any more, its objects end.
+
+        Returns:
+            the states that have changed, by the camera's name.
+        """
+        changes: dict[str, CameraState] = {}
         statuses: dict[str, tuple[CameraStatus, Message]] = {}
         for camera in cameras:
             last, state = camera.told, camera.tell()
             changed = state != last
+            if changed:
+                changes[camera.name] = state
             if changed and state.status not in DELIVERING:
                 parts.trackers[camera.name].close("camera")
             if changed and camera.enabled:
@@ -81,6 +88,7 @@ class Announcer:
             else:
                 statuses[camera.name] = self._statuses[camera.name]
         self._statuses = statuses
+        return changes
 
     def scenes(self, uplink: Uplink, parts: Runtime, *, everything: bool) -> None:
         """Say how many objects are where, and what lines have counted; take back what has gone."""
