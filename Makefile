@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .PHONY: setup setup-dev demo test test-delivery test-systemd test-arm test-arm32 test-board fuzz \
-  soak check format mosquitto bench bench-arm lock schema
+  soak trace check format mosquitto bench bench-arm lock schema
 
 setup:
 	@EDITABLE=1 systemd/venv.sh $(VENV) demo
@@ -29,6 +29,10 @@ fuzz: setup-dev
 # Minutes or, with ARGS="--minutes 600", hours of faults: does it grow, does it lose an event?
 soak: setup-dev mosquitto
 	$(BIN)/python tests/soak/soak.py $(ARGS)
+
+# The modules and functions that one frame enters, and the hops of its detections to the socket.
+trace: setup-dev
+	@$(BIN)/python tests/trace/trace_frame.py --max-modules 36 --max-hops 5 $(ARGS)
 
 # Installs the service under a real systemd, in namespaces of its own: Debian 12, root or sudo.
 test-systemd: setup-dev mosquitto
