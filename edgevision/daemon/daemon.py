@@ -170,7 +170,7 @@ class Daemon:
     def _make_uplink(self, config: Config, engine: LoadedModel) -> Uplink:
         return Uplink(
             config,
-            self._builder.writers(config, engine),
+            self._builder.encoder(config, engine),
             folder=self._folder.path,
             clock=self._clock,
             on_connected=self._connected,
@@ -321,8 +321,8 @@ class Daemon:
                 self.uplink.pictures = pictures  # those of other topics are sorted out later
                 self.uplink.start()
             else:
-                writers = self._builder.writers(parts.config, parts.engine)
-                self.uplink.use(parts.config, writers)
+                encoder = self._builder.encoder(parts.config, parts.engine)
+                self.uplink.use(parts.config, encoder)
         self.parts = parts
         self.cameras.change(
             parts.config, changes.cameras, timeout_s=STOP_S, on_end=self._frames.slots.forget
@@ -361,7 +361,7 @@ class Daemon:
         if jpeg is None:
             msg = f"camera: expected a frame of {camera} within {PICTURE_S:g} s, got none"
             raise SourceError(msg)
-        message = self.uplink.writers.objects.snapshot(camera, None, jpeg)
+        message = self.uplink.encoder.snapshot(camera, None, jpeg)
         self.uplink.pictures.add(message)
         return message.topic, len(jpeg)
 
@@ -377,7 +377,7 @@ class Daemon:
         return ServiceInfo(
             model=engine.model.card.name,
             backend=engine.backend.name,
-            started_at=self.uplink.writers.service.started_at,
+            started_at=self.uplink.encoder.started_at,
             restart_reasons=self.restart_reasons,
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgevision.errors import RestartError
 from edgevision.events import EventIds
 from edgevision.inference.backend import load_engine
-from edgevision.mqtt.encoder import MessageWriter, ObjectWriter
+from edgevision.mqtt.encoder import Encoder
 from edgevision.pipeline.camera_tracker import make_watchers, watch_settings
 from edgevision.pipeline.pipeline import Pipeline, make_detectors
 
@@ -37,14 +37,6 @@ class Parts:
     engine: LoadedModel
     watchers: Mapping[str, Watcher]
     pipeline: Pipeline
-
-
-@dataclass(frozen=True, slots=True)
-class Writers:
-    """What writes the messages of one configuration."""
-
-    service: MessageWriter
-    objects: ObjectWriter
 
 
 # FOLDED:
@@ -94,16 +86,15 @@ class Builder:
         self._event_ids = EventIds(self._started_at)
         self._object_ids = EventIds(self._started_at)
 
-    def writers(self, config: Config, engine: LoadedModel) -> Writers:
-        """Return what writes the messages."""
-        service = MessageWriter(
+    def encoder(self, config: Config, engine: LoadedModel) -> Encoder:
+        """Return what encodes the messages."""
+        return Encoder(
             config,
             model_name=engine.model.card.name,
             backend_name=engine.backend.name,
             started_at=self._started_at,
             event_ids=self._event_ids,
         )
-        return Writers(service, ObjectWriter(config, self._event_ids))
 
     def build(self, config: Config, engine: LoadedModel, line_counts: Iterable[LineCount]) -> Parts:
         """Build the parts; counters of lines begin where an earlier run has left them.
