@@ -72,7 +72,7 @@ def _check_targets(images: Sequence[Path], folder: Path) -> None:
 
 
 def _contract_fields(runner: Replay, replayed: ReplayedFrame) -> dict[str, Any]:
-    message = json.loads(runner.writer.detections(replayed.result).payload)
+    message = json.loads(runner.encoder.detections(replayed.result).payload)
     return {key: message[key] for key in ("frame_size", "detections")}
 
 

@@ -80,16 +80,16 @@ def replay(config: Config, source: CameraConfig, options: ReplayOptions) -> bool
             task = bar.add_task("replay", total=None)
             for replayed in runner.play(source, lambda count: bar.update(task, total=count)):
                 if options.events:
-                    sink.take(map(runner.objects.event, replayed.events))
+                    sink.take(map(runner.encoder.event, replayed.events))
                 elif replayed.result.inferred:
-                    sink.take([runner.writer.detections(replayed.result)])
+                    sink.take([runner.encoder.detections(replayed.result)])
                 if video is not None:
                     video.add(replayed)
                 frames += 1
                 objects += len(replayed.result.objects)
                 bar.advance(task)
             if options.events:
-                sink.take(map(runner.objects.event, runner.end()))
+                sink.take(map(runner.encoder.event, runner.end()))
     finally:
         sink.close()
         if video is not None:

@@ -25,7 +25,7 @@ from edgevision.config.overrides import Overrides
 from edgevision.daemon.control import Control, ServiceInfo
 from edgevision.daemon.metrics import Telemetry
 from edgevision.daemon.retained_state import Announcer
-from edgevision.daemon.runtime import Runtime, Session, changes_between, make_writers
+from edgevision.daemon.runtime import Runtime, Session, changes_between, make_encoder
 from edgevision.daemon.uplink import Uplink, count_notes, counts_in, messages_in
 from edgevision.daemon.watchdog import Progress, SystemdNotifier
 from edgevision.detection.snapshot import whole_picture
@@ -170,7 +170,7 @@ class Daemon:
     def _make_uplink(self, config: Config, engine: LoadedModel) -> Uplink:
         return Uplink(
             config,
-            make_writers(config, engine, self._session),
+            make_encoder(config, engine, self._session),
             folder=self._folder.path,
             clock=self._clock,
             on_connected=self._connected,
@@ -339,8 +339,8 @@ class Daemon:
                 self.uplink.pictures = pictures  # those of other topics are sorted out later
                 self.uplink.start()
             else:
-                writers = make_writers(config, parts.loaded, self._session)
-                self.uplink.use(config, writers)
+                encoder = make_encoder(config, parts.loaded, self._session)
+                self.uplink.use(config, encoder)
         self.parts = parts
         self._sinks.stop(STOP_S / 8)
         self._sinks = Sinks.build(config, self._ask)
@@ -386,7 +386,7 @@ class Daemon:
         if jpeg is None:
             msg = f"camera: expected a frame of {camera} within {PICTURE_S:g} s, got none"
             raise SourceError(msg)
-        message = self.uplink.writers.objects.snapshot(camera, None, jpeg)
+        message = self.uplink.encoder.snapshot(camera, None, jpeg)
         self.uplink.pictures.add(message)
         return message.topic, len(jpeg)
 
@@ -402,7 +402,7 @@ class Daemon:
         return ServiceInfo(
             model=engine.model.card.name,
             backend=engine.backend.name,
-            started_at=self.uplink.writers.service.started_at,
+            started_at=self.uplink.encoder.started_at,
             restart_reasons=self.restart_reasons,
         )
 

@@ -65,14 +65,14 @@ class Telemetry:
     ) -> None:
         """Publish the metrics of every enabled camera, then those of the board."""
         now_ns, at = self._clock.monotonic_ns(), self._clock.wall()
-        device, unpublished = uplink.writers.service.device, uplink.lost
+        device, unpublished = uplink.encoder.device, uplink.lost
         for camera in cameras:
             metrics = camera.metrics(
                 overwritten=slots.overwritten(camera.name), at=at, now_ns=now_ns
             )
             if metrics is not None:
                 unpublished += metrics.frames.unpublished
-                uplink.telemetry(uplink.writers.service.camera_metrics(metrics))
+                uplink.telemetry(uplink.encoder.camera_metrics(metrics))
         reading = self._board.read()
         board = BoardMetricsMessage(
             device=device,
@@ -92,7 +92,7 @@ class Telemetry:
             unpublished=unpublished,
             mqtt_reconnects=uplink.reconnects,
         )
-        uplink.telemetry(uplink.writers.service.board_metrics(board))
+        uplink.telemetry(uplink.encoder.board_metrics(board))
 
 
 # FOLDED:

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from edgevision.config.settings import Config
-    from edgevision.daemon.runtime import Runtime, Writers
+    from edgevision.daemon.runtime import Runtime
     from edgevision.daemon.uplink import Uplink
     from edgevision.events import CameraState, LineCount
+    from edgevision.mqtt.encoder import Encoder
     from edgevision.mqtt.payloads import CameraStatus
     from edgevision.pipeline.cameras import Camera
 
@@ -83,7 +84,7 @@ class Announcer:
             if changed and camera.enabled:
                 uplink.camera_event(camera.name, state, last)
             if changed or everything or camera.name not in self._statuses:
-                message = uplink.writers.service.camera_status(camera.name, state)
+                message = uplink.encoder.camera_status(camera.name, state)
                 statuses[camera.name] = state.status, message
             else:
                 statuses[camera.name] = self._statuses[camera.name]
@@ -97,12 +98,12 @@ class Announcer:
         self._retained.want_only(
             [
                 *(message for _, message in self._statuses.values()),
-                *_counts(uplink.writers, parts),
+                *_counts(uplink.encoder, parts),
                 *side.retained(states, online=self._online),
                 *self._discovered(uplink, parts),
             ]
         )
-        topics = frozenset(_picture_topics(uplink.writers, parts))
+        topics = frozenset(_picture_topics(uplink.encoder, parts))
         uplink.pictures.keep_only(topics)
         self._retained.hold(topics, used=uplink.pictures.topics())
         self._retained.tell(uplink.record, everything=everything)
@@ -124,10 +125,10 @@ class Announcer:
         self, uplink: Uplink, parts: Runtime, cameras: Iterable[Camera], state: CameraState
     ) -> None:
         """Say that no camera is read any more, and how many objects are left."""
-        writer = uplink.writers.service
+        encoder = uplink.encoder
         for camera in cameras:
             if camera.enabled:
-                message = writer.camera_status(camera.name, state)
+                message = encoder.camera_status(camera.name, state)
                 self._statuses[camera.name] = state.status, message
         self._online = False
         self.scenes(uplink, parts, everything=False)
@@ -168,14 +169,14 @@ class Announcer:
         return side
 
 
-def _counts(writers: Writers, parts: Runtime) -> Iterator[Message]:
+def _counts(encoder: Encoder, parts: Runtime) -> Iterator[Message]:
     """Yield the present count of every label that a camera looks for, and of every line."""
     for name, watcher in parts.trackers.items():
         found = {(each.zone, each.label): each for each in watcher.occupancy()}
         for zone, label in _expected(parts, name):
             found.setdefault((zone, label), Occupancy(name, zone, label, 0))
-        yield from map(writers.objects.count, found.values())
-        yield from map(writers.objects.line_count, watcher.line_counts())
+        yield from map(encoder.count, found.values())
+        yield from map(encoder.line_count, watcher.line_counts())
 
 
 def _expected(parts: Runtime, camera: str) -> Iterator[tuple[str | None, str]]:
@@ -186,9 +187,9 @@ def _expected(parts: Runtime, camera: str) -> Iterator[tuple[str | None, str]]:
         yield from ((name, label) for label in labels if label in (zone.labels or labels))
 
 
-def _picture_topics(writers: Writers, parts: Runtime) -> Iterator[str]:
+def _picture_topics(encoder: Encoder, parts: Runtime) -> Iterator[str]:
     """Yield every topic on which there may be a picture."""
-    config, topics = parts.config, writers.objects.topics
+    config, topics = parts.config, encoder.topics
     for camera in config.cameras:
         yield topics.snapshot(camera, None)
         if config.snapshots.enabled:

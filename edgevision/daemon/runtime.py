@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgevision.errors import RestartError
 from edgevision.events import EventIds
 from edgevision.inference.backend import load_engine
-from edgevision.mqtt.encoder import MessageWriter, ObjectWriter
+from edgevision.mqtt.encoder import Encoder
 from edgevision.pipeline.camera_pipeline import CameraPipeline, check_labels
 from edgevision.pipeline.camera_tracker import CameraTracker, tracking_settings
 
@@ -47,24 +47,15 @@ class Session:
         self.object_ids = EventIds(self.started_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Writers:
-    """What writes the messages of one configuration."""
-
-    service: MessageWriter
-    objects: ObjectWriter
-
-
-def make_writers(config: Config, loaded: LoadedModel, session: Session) -> Writers:
-    """Return what writes the messages."""
-    service = MessageWriter(
+def make_encoder(config: Config, loaded: LoadedModel, session: Session) -> Encoder:
+    """Return what encodes the messages of a configuration."""
+    return Encoder(
         config,
         model_name=loaded.model.card.name,
         backend_name=loaded.backend.name,
         started_at=session.started_at,
         event_ids=session.event_ids,
     )
-    return Writers(service, ObjectWriter(config, session.event_ids))
 
 
 @dataclass(frozen=True, slots=True)

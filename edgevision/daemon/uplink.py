@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from edgevision.clock import Clock
     from edgevision.config.settings import Config
-    from edgevision.daemon.runtime import Writers
     from edgevision.events import CameraState, Event
     from edgevision.frames import Frame, FrameResult
+    from edgevision.mqtt.encoder import Encoder
     from edgevision.mqtt.message import Topics
     from edgevision.mqtt.publisher import OutboxFigures
 
@@ -51,14 +51,14 @@ class Uplink:
     """A connection to the broker of one configuration, and the outbox behind it.
 
     Attributes:
-        writers: write the messages.
+        encoder: encodes the messages.
         pictures: those that were taken, as long as they may be sent again.
     """
 
     def __init__(
         self,
         config: Config,
-        writers: Writers,
+        encoder: Encoder,
         *,
         folder: Path,
         clock: Clock,
@@ -69,7 +69,7 @@ class Uplink:
 
         Args:
             config: the broker and the outbox's bounds.
-            writers: write the messages.
+            encoder: encodes the messages.
             folder: where the outbox lies.
             clock: where stamps come from.
             on_connected: called on the network thread after each connection, and when Home
@@ -80,15 +80,15 @@ class Uplink:
             ConfigError: a certificate or the password cannot be read.
         """
         self.pictures = Pictures()
-        self.use(config, writers)
+        self.use(config, encoder)
         outbox = Outbox(folder / OUTBOX_FILE, config.outbox, clock=clock)
         self._publisher = Publisher(outbox, clock=clock)
         self._client = MqttClient(
             config.mqtt,
             client_id=config.mqtt.client_id or f"edgevision-{config.device}",
-            will=writers.service.offline("connection lost"),
+            will=encoder.offline("connection lost"),
             on_connected=on_connected,
-            subscribe=list(subscriptions(config, writers.service.topics)),
+            subscribe=list(subscriptions(config, encoder.topics)),
             retained=False,
             on_message=self._arrived,
             on_news=self._publisher.wake,
@@ -125,9 +125,9 @@ class Uplink:
         """Return whether the publisher drains, or knows that the broker is away."""
         return self._publisher.healthy(now_ns)
 
-    def use(self, config: Config, writers: Writers) -> None:
-        """Write by another configuration of the same broker and topics."""
-        self.writers = writers
+    def use(self, config: Config, encoder: Encoder) -> None:
+        """Encode by another configuration of the same broker and topics."""
+        self.encoder = encoder
         self._snapshots = config.snapshots
         self._frigate = config.frigate_compat
 
@@ -142,15 +142,15 @@ class Uplink:
         What can be sent of the outbox within half the time is.
         """
         self._publisher.stop(timeout_s / 2)
-        self._client.stop(last=self.writers.service.offline(reason), timeout_s=timeout_s / 2)
+        self._client.stop(last=self.encoder.offline(reason), timeout_s=timeout_s / 2)
 
     def announce(self, problems: tuple[str, ...]) -> bool:
         """Publish that the service is online, with its present problems; False if not taken."""
-        return self._client.send(self.writers.service.online(problems))
+        return self._client.send(self.encoder.online(problems))
 
     def detections(self, result: FrameResult) -> bool:
         """Publish one frame's detections; False if they were not taken."""
-        return self._client.send(self.writers.service.detections(result))
+        return self._client.send(self.encoder.detections(result))
 
     def notes(self) -> dict[str, bytes]:
         """Return the notes that are stored; to be asked before `start`."""
@@ -162,7 +162,7 @@ class Uplink:
 
     def camera_event(self, camera: str, state: CameraState, previous: CameraState | None) -> None:
         """Record that a camera's state has changed: each change counts."""
-        self._publisher.record(self.writers.service.camera_event(camera, state, previous))
+        self._publisher.record(self.encoder.camera_event(camera, state, previous))
 
     def record_event(self, event: Event, line_counts: Iterable[LineCount]) -> None:
         """Record what has happened to an object.
@@ -170,27 +170,25 @@ class Uplink:
         With it goes a note of what has to be told at the next start if this run breaks off, and
         the counter of a line that was crossed.
         """
-        objects = self.writers.objects
         notes: dict[str, bytes | None] = {}
         if isinstance(event, ObjectEvent):
-            closing = objects.closing(event.after)
+            closing = self.encoder.closing(event.after)
             notes[OPEN + event.after.id] = None if event.kind == "end" else note_of(closing)
         elif isinstance(event, LineEvent):
             for count in line_counts:
                 if count.line == event.line:
                     notes.update(count_notes(count))
-        self._publisher.record(objects.event(event), notes)
+        self._publisher.record(self.encoder.event(event), notes)
         if self._frigate and isinstance(event, ObjectEvent):
             self._tell_frigate(event)
 
     def take_picture(self, event: Event, frame: Frame) -> None:
         """Keep a picture of an object for its topics, when this frame shows it best so far."""
         if self._snapshots.enabled and _is_best_view(event):
-            objects = self.writers.objects
             state = event.after
             found = DetectedObject(state.label, state.score, state.box_frac)
             jpeg = snapshot(frame.image, found, self._snapshots)
-            self.pictures.add(objects.snapshot(state.camera, state.label, jpeg))
+            self.pictures.add(self.encoder.snapshot(state.camera, state.label, jpeg))
             if self._frigate:
                 self.pictures.add(frigate.snapshot(state.camera, state.label, jpeg))
 

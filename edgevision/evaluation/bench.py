@@ -27,7 +27,7 @@ from edgevision.frames import DetectedObject, Frame
 from edgevision.inference.backend import LoadedModel
 from edgevision.inference.preprocess import Preprocessor
 from edgevision.model_card import known_labels
-from edgevision.mqtt.encoder import MessageWriter
+from edgevision.mqtt.encoder import Encoder
 from edgevision.pipeline.camera_pipeline import CameraPipeline
 from edgevision.pipeline.camera_tracker import CameraTracker
 from edgevision.pipeline.threads import PostprocessThread
@@ -145,7 +145,7 @@ class WholePath:
         # As fast as it can be decoded, and again from the beginning.
         self._source = config.cameras[camera].model_copy(update={"fps": 1000.0, "loop": True})
         self._send = send
-        self._writer = MessageWriter(
+        self._encoder = Encoder(
             config,
             model_name=model.card.name,
             backend_name=backend.name,
@@ -222,7 +222,7 @@ class WholePath:
 
     def _publish(self, result: FrameResult) -> None:
         begin_ns = self._clock.monotonic_ns()
-        message = self._writer.detections(result)
+        message = self._encoder.detections(result)
         while not self._send(message):
             self._figures.unsent += 1
         end_ns = self._clock.monotonic_ns()

@@ -15,7 +15,7 @@ from edgevision.events import EventIds
 from edgevision.frames import Frame
 from edgevision.inference.backend import LoadedModel, open_backend
 from edgevision.model_card import load_model
-from edgevision.mqtt.encoder import MessageWriter, ObjectWriter
+from edgevision.mqtt.encoder import Encoder
 from edgevision.pipeline.camera_pipeline import CameraPipeline, check_labels
 from edgevision.pipeline.camera_tracker import CameraTracker
 
@@ -92,15 +92,13 @@ class Replay:
             clock=self._clock,
             lowest_score=lowest_score,
         )
-        event_ids = EventIds(start, salt=REPLAY)
-        self.writer = MessageWriter(
+        self.encoder = Encoder(
             config,
             model_name=model.card.name,
             backend_name=backend.name,
             started_at=start,
-            event_ids=event_ids,
+            event_ids=EventIds(start, salt=REPLAY),
         )
-        self.objects = ObjectWriter(config, event_ids)
 
     def step(self, image: U8, sequence: int = 0) -> ReplayedFrame:
         """Take one image all the way.

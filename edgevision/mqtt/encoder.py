@@ -1,10 +1,10 @@
-"""From what the service knows to the messages of the contract."""
+"""Turns frame results, events and states into the messages of the contract."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from edgevision import __version__
 from edgevision.events import EventIds, LineEvent, ObjectEvent, ZoneEvent
@@ -38,8 +38,14 @@ if TYPE_CHECKING:
     from edgevision.mqtt.payloads import EventMessage
 
 
-class MessageWriter:
-    """Writes messages under one configuration: device, model and backend are always the same."""
+class Encoder:
+    """Encodes the messages of one configuration: device, model and backend are always the same.
+
+    Attributes:
+        topics: every topic of the device.
+        device: name of the board.
+        started_at: when the service started, UTC.
+    """
 
     def __init__(
         self,
@@ -50,7 +56,15 @@ class MessageWriter:
         started_at: datetime,
         event_ids: EventIds | None = None,
     ) -> None:
-        """Keep what every message repeats; `event_ids` go on from one writer to the next."""
+        """Keep what every message repeats.
+
+        Args:
+            config: names the device, its topics and its cameras.
+            model_name: as published.
+            backend_name: as published.
+            started_at: when the service started, UTC.
+            event_ids: continued from one encoder to the next; default: those of a new run.
+        """
         self.topics = Topics(config.prefix)
         self.device = config.device
         self._cameras = config.cameras
@@ -144,35 +158,6 @@ class MessageWriter:
         """Return the board's metrics."""
         return Message(self.topics.metrics, metrics.encode())
 
-    def _status(self, status: str, reason: str | None, problems: tuple[str, ...] = ()) -> Message:
-        message = StatusMessage.model_validate(
-            {
-                "device": self.device,
-                "status": status,
-                "reason": reason,
-                "version": __version__,
-                "model": self._model,
-                "backend": self._backend,
-                "started_at": self.started_at,
-                "problems": problems,
-            }
-        )
-        return Message(self.topics.status, message.encode(), qos=1, retain=True)
-
-
-# FOLDED:
-# From what is known of objects, zones and lines to the messages of the contract.
-
-
-class ObjectWriter:
-    """Writes what is told of objects under one configuration."""
-
-    def __init__(self, config: Config, event_ids: EventIds) -> None:
-        """Keep what every message repeats; `event_ids` go on from one writer to the next."""
-        self.topics = Topics(config.prefix)
-        self.device = config.device
-        self._event_ids = event_ids
-
     def event(self, event: Event) -> Message:
         """Return an event, each time with another id."""
         message = self._message(event, self._event_ids.next())
@@ -211,6 +196,24 @@ class ObjectWriter:
     def snapshot(self, camera: str, label: str | None, jpeg: bytes) -> Message:
         """Return the best view of a label's object; label None: the picture as it is now."""
         return Message(self.topics.snapshot(camera, label), jpeg, retain=True)
+
+    def _status(
+        self,
+        status: Literal["online", "offline"],
+        reason: str | None,
+        problems: tuple[str, ...] = (),
+    ) -> Message:
+        message = StatusMessage(
+            device=self.device,
+            status=status,
+            reason=reason,
+            version=__version__,
+            model=self._model,
+            backend=self._backend,
+            started_at=self.started_at,
+            problems=problems,
+        )
+        return Message(self.topics.status, message.encode(), qos=1, retain=True)
 
     def _message(self, event: Event, event_id: str) -> EventMessage:
         match event:

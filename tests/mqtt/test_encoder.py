@@ -21,7 +21,7 @@ from edgevision.events import (
     ZoneEvent,
 )
 from edgevision.mqtt.contract import schema
-from edgevision.mqtt.encoder import ObjectWriter
+from edgevision.mqtt.encoder import Encoder
 from edgevision.mqtt.message import Message, Topics, is_topic, level
 
 SCHEMA = schema()
@@ -35,8 +35,14 @@ LOITERING = ZoneEvent("loitering", "drive", an_object(), 30.0, LATER)
 CROSSED = LineEvent("gate", "street", "yard", an_object(), LATER)
 
 
-def _writer() -> ObjectWriter:
-    return ObjectWriter(a_config(), EventIds(START, salt="00000000"))
+def _encoder() -> Encoder:
+    return Encoder(
+        a_config(),
+        model_name="fixture",
+        backend_name="onnxruntime",
+        started_at=START,
+        event_ids=EventIds(START, salt="00000000"),
+    )
 
 
 def _payload(message: Message) -> Any:
@@ -56,7 +62,7 @@ def _payload(message: Message) -> Any:
     ],
 )
 def test_an_event_validates_against_its_schema_and_no_other(event: Event, name: str) -> None:
-    payload = _payload(_writer().event(event))
+    payload = _payload(_encoder().event(event))
     fitting = []
     for each in SCHEMA["$defs"]:
         try:
@@ -68,7 +74,7 @@ def test_an_event_validates_against_its_schema_and_no_other(event: Event, name: 
 
 
 def test_an_event_goes_with_qos_1_to_the_camera_s_events_and_is_not_retained() -> None:
-    message = _writer().event(NEW)
+    message = _encoder().event(NEW)
     assert (message.topic, message.qos, message.retain) == (
         "edgevision/porch/yard/events",
         1,
@@ -77,20 +83,20 @@ def test_an_event_goes_with_qos_1_to_the_camera_s_events_and_is_not_retained() -
 
 
 def test_new_has_a_before_that_is_null_and_an_end_time_that_is_null() -> None:
-    payload = _payload(_writer().event(NEW))
+    payload = _payload(_encoder().event(NEW))
     assert payload["before"] is None
     assert payload["after"]["end_time"] is None
     assert "delayed" not in payload
 
 
 def test_an_event_that_waited_is_marked_as_delayed() -> None:
-    payload = _payload(_writer().event(END).delayed())
+    payload = _payload(_encoder().event(END).delayed())
     assert payload["delayed"] is True
     jsonschema.validate(payload, SCHEMA | {"$ref": "#/$defs/ObjectEventMessage"})
 
 
 def test_an_object_s_record_has_exactly_the_keys_of_the_contract() -> None:
-    assert _payload(_writer().event(END))["after"] == {
+    assert _payload(_encoder().event(END))["after"] == {
         "id": OBJECT_ID,
         "label": "Person",
         "score": 0.71,
@@ -115,44 +121,44 @@ def test_an_object_s_record_has_exactly_the_keys_of_the_contract() -> None:
 
 
 def test_the_events_of_a_run_have_ascending_ids_and_an_object_keeps_its_own() -> None:
-    writer = _writer()
-    payloads = [_payload(writer.event(event)) for event in (NEW, UPDATE, END)]
+    encoder = _encoder()
+    payloads = [_payload(encoder.event(event)) for event in (NEW, UPDATE, END)]
     ids = [each["id"] for each in payloads]
     assert ids == sorted(set(ids))
     assert {each["after"]["id"] for each in payloads} == {OBJECT_ID}
 
 
 def test_leaving_a_zone_tells_how_long_the_object_was_in_it() -> None:
-    payload = _payload(_writer().event(LEAVE))
+    payload = _payload(_encoder().event(LEAVE))
     assert (payload["type"], payload["action"], payload["zone"]) == ("zone", "leave", "drive")
     assert payload["dwell_s"] == 12.346
     assert payload["object"]["id"] == OBJECT_ID
 
 
 def test_a_crossing_names_the_sides_from_and_to() -> None:
-    payload = _payload(_writer().event(CROSSED))
+    payload = _payload(_encoder().event(CROSSED))
     assert (payload["line"], payload["from"], payload["to"]) == ("gate", "street", "yard")
 
 
 def test_the_closing_of_an_object_ends_it_when_it_was_last_seen() -> None:
-    payload = _payload(_writer().closing(an_object()))
+    payload = _payload(_encoder().closing(an_object()))
     assert (payload["type"], payload["reason"]) == ("end", "interrupted")
     assert payload["occurred_at"] == payload["after"]["end_time"] == "2026-01-31T07:41:27.250000Z"
     assert payload["before"]["end_time"] is None
 
 
 def test_the_closing_has_the_same_id_each_time_and_takes_none_from_the_events() -> None:
-    writer = _writer()
-    first = writer.closing(an_object())
-    assert writer.closing(an_object()) == first
+    encoder = _encoder()
+    first = encoder.closing(an_object())
+    assert encoder.closing(an_object()) == first
     assert _payload(first)["id"] == f"{OBJECT_ID}e"
-    assert _payload(writer.event(NEW))["id"].endswith("-00000001")
+    assert _payload(encoder.event(NEW))["id"].endswith("-00000001")
 
 
 def test_a_count_is_a_number_as_text_retained() -> None:
-    writer = _writer()
-    in_picture = writer.count(Occupancy("yard", None, "Person", 2))
-    in_zone = writer.count(Occupancy("yard", "drive", "Human face", 0))
+    encoder = _encoder()
+    in_picture = encoder.count(Occupancy("yard", None, "Person", 2))
+    in_zone = encoder.count(Occupancy("yard", "drive", "Human face", 0))
     assert in_picture == Message("edgevision/porch/yard/Person/count", b"2", 1, retain=True)
     assert in_zone == Message(
         "edgevision/porch/yard/zones/drive/Human face/count", b"0", 1, retain=True
@@ -160,7 +166,7 @@ def test_a_count_is_a_number_as_text_retained() -> None:
 
 
 def test_a_line_count_is_retained_and_has_exactly_the_keys_of_the_contract() -> None:
-    message = _writer().line_count(LineCount("yard", "gate", "street", "yard", 5, 3, START))
+    message = _encoder().line_count(LineCount("yard", "gate", "street", "yard", 5, 3, START))
     assert (message.topic, message.qos, message.retain) == (
         "edgevision/porch/yard/lines/gate/count",
         1,
@@ -182,8 +188,11 @@ def test_a_line_count_is_retained_and_has_exactly_the_keys_of_the_contract() -> 
 
 
 def test_snapshots_are_telemetry_that_is_retained() -> None:
-    writer = _writer()
-    best, whole = writer.snapshot("yard", "Person", b"jpeg"), writer.snapshot("yard", None, b"jpeg")
+    encoder = _encoder()
+    best, whole = (
+        encoder.snapshot("yard", "Person", b"jpeg"),
+        encoder.snapshot("yard", None, b"jpeg"),
+    )
     assert best == Message("edgevision/porch/yard/Person/snapshot", b"jpeg", 0, retain=True)
     assert whole == Message("edgevision/porch/yard/snapshot", b"jpeg", 0, retain=True)
 
@@ -205,7 +214,7 @@ def test_every_label_makes_a_topic_and_no_label_reaches_another_level(label: str
 
 def test_a_box_that_rounding_carried_past_the_frame_is_told_as_at_its_edge() -> None:
     beyond = an_object(box_frac=(-1e-17, 0.5, 1.0000000000000002, 0.5), score=1.0000001)
-    after = _payload(_writer().event(replace(NEW, after=beyond)))["after"]
+    after = _payload(_encoder().event(replace(NEW, after=beyond)))["after"]
     assert (after["box"], after["score"]) == ([0.0, 0.5, 1.0, 0.5], 1.0)
 
 

@@ -32,7 +32,7 @@ def replay(config: Config, recording: Path) -> list[bytes]:
     player = Replay(config, camera="replay")
     camera = CameraConfig(source=str(recording))
     return [
-        player.writer.detections(frame.result).payload
+        player.encoder.detections(frame.result).payload
         for frame in player.play(camera, lambda _count: None)
     ]
 
