@@ -1,4 +1,8 @@
-"""What this machine can do, measured. Ratios come from interleaved rounds of one run."""
+"""What this machine can do, measured: the whole path, the tracker, a capture worker.
+
+Ratios come from interleaved rounds of one run, since machines are noisy. The capture worker is
+measured on a recording that is served as a network camera on loopback.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,6 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +59,7 @@ FPS = 10
 
 TRACKING_WARM_UP = 20
 
-# Objects walk about; each box is off by this share of its size, and one in ten is not found.
+# Objects wander; each box is off by this share of its size, and one in ten is not found.
 JITTER = 0.03
 
 MISSED = 0.1
@@ -268,27 +271,16 @@ def run_rate(backend: Backend, inputs: list[U8], count: int) -> float:
 def prepared_inputs(model: Model, source: CameraConfig, count: int) -> list[U8]:
     """Return the recording's first frames as the network takes them, uint8 [1, h, w, 3]."""
     preprocessor = Preprocessor(model.card.input)
-    opened = open_source(source)
-    try:
-        inputs: list[U8] = []
-        while len(inputs) < count and opened.grab():
-            inputs.append(preprocessor.prepare(opened.retrieve()).image)
-        return inputs
-    finally:
-        opened.close()
-
-
-# FOLDED:
-# What it costs to follow twenty objects at once.
+    return [preprocessor.prepare(image).image for image in _first_images(source, count)]
 
 
 def measure_following(model: Model, config: Config, source: CameraConfig, frames: int) -> Timings:
-    """Time the whole step behind the network: tracker, zone, line, events.
+    """Time all that happens to twenty objects behind the network: tracker, zone, line, events.
 
     Args:
         model: gives the label.
         config: detection and tracking settings.
-        source: a recording, in whose pictures the objects are.
+        source: a recording whose pictures the objects appear in.
         frames: how many to measure over.
     """
     scene = source.model_copy(update={"zones": {"middle": _ZONE}, "lines": {"middle": _LINE}})
@@ -297,7 +289,7 @@ def measure_following(model: Model, config: Config, source: CameraConfig, frames
     tracker = CameraTracker(
         "bench", config, new_id=map(str, itertools.count()).__next__, clock=clock
     )
-    pictures = itertools.cycle(_images(source, 16))
+    pictures = itertools.cycle(_first_images(source, 16))
     label = known_labels(model)[0]
     score = config.detection.shifted_score_of(label, 0.5)
     timings, at = Timings(), clock.wall()
@@ -313,13 +305,13 @@ def measure_following(model: Model, config: Config, source: CameraConfig, frames
     return timings
 
 
-def _images(source: CameraConfig, count: int) -> list[U8]:
+def _first_images(source: CameraConfig, count: int) -> list[U8]:
     opened = open_source(source)
     try:
-        pictures: list[U8] = []
-        while len(pictures) < count and opened.grab():
-            pictures.append(opened.retrieve())
-        return pictures
+        images: list[U8] = []
+        while len(images) < count and opened.grab():
+            images.append(opened.retrieve())
+        return images
     finally:
         opened.close()
 
@@ -337,10 +329,6 @@ def _walks() -> Iterator[list[tuple[float, float, float, float]]]:
         seen = random.random(OBJECTS) > MISSED
         shown = places[seen] + random.normal(0, JITTER, (int(seen.sum()), 2)) * size
         yield [(float(x), float(y), 0.05, 0.15) for x, y in shown.clip(0.0, 0.85)]
-
-
-# FOLDED:
-# What a capture worker costs: measured on a recording that is served as a network camera.
 
 
 @dataclass
@@ -389,14 +377,8 @@ def measure_worker(source: CameraConfig) -> WorkerFigures:
 
 
 def _pictures(source: CameraConfig) -> list[bytes]:
-    opened = open_source(source)
-    try:
-        pictures: list[bytes] = []
-        while len(pictures) < PICTURES and opened.grab():
-            pictures.append(cv2.imencode(".jpg", opened.retrieve())[1].tobytes())
-        return pictures
-    finally:
-        opened.close()
+    images = _first_images(source, PICTURES)
+    return [cv2.imencode(".jpg", image)[1].tobytes() for image in images]
 
 
 def _proportional_bytes(pid: int) -> int:
@@ -415,13 +397,13 @@ def _camera(pictures: list[bytes]) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            """Send pictures until whoever asked has gone."""
+            """Send pictures until the client disconnects."""
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=picture")
             self.end_headers()
             head = "--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n"
             try:
-                for picture in islice(cycle(pictures), 100 * FRAMES):
+                for picture in itertools.islice(itertools.cycle(pictures), 100 * FRAMES):
                     content = head.format(len(picture)).encode() + picture + b"\r\n"
                     self.wfile.write(content)
                     if closing.wait(PERIOD_S):
@@ -430,7 +412,7 @@ def _camera(pictures: list[bytes]) -> Iterator[str]:
                 return
 
         def log_message(self, *_: object) -> None:
-            """Be silent."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
