@@ -41,7 +41,7 @@ def compare_forms(
     convolutions = [asked]
     if plot is not None:
         _check_plot(plot)
-        from edgevision.cli.separable_plot import separable_chart  # noqa: PLC0415 - slow, rarely asked for
+        from edgevision.cli.separable_plot import separable_chart  # noqa: PLC0415 - slow, rarely used
 
         others = (MeasuredConvolution(count, size, kernel) for count in SWEEP if count != channels)
         convolutions += [other for other in others if other.is_measurable]
@@ -65,7 +65,7 @@ def compare_forms(
 def _check_plot(plot: Path) -> None:
     """Refuse a file that cannot be written, before the measurement, which takes a while."""
     if plot.suffix.lower() != ".png":
-        msg = f"--plot: expected a file that ends in .png, got {plot}"
+        msg = f"--plot: expected a file name that ends in .png, got {plot}"
         raise UsageError(msg)
     if not plot.absolute().parent.is_dir() or plot.is_dir():
         msg = f"--plot: {plot}: cannot be written (its folder is missing, or it is a folder)"

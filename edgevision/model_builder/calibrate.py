@@ -62,7 +62,7 @@ def quantize_on(
         network: the network.
         weights: its float weights.
         images: each uint8 [rows, columns, 3] BGR, of the network's input size.
-        output_ranges: as `choose_activations` takes them.
+        output_ranges: as in `choose_activations`.
         on_progress: called for every image.
     """
     ranges = measure_ranges(network, weights, images, on_progress)

@@ -116,7 +116,7 @@ def conv_cost(conv: Conv) -> Cost:
 def separable_pairs(network: Network) -> dict[str, Conv]:
     """Return the pointwise convolution that reads each depthwise one, by the latter's name.
 
-    Squeeze-and-excitation may stand between the two.
+    Squeeze-and-excitation may be between the two.
     """
     gated = {node.name: node.source for node in network.nodes if isinstance(node, SqueezeExcite)}
     depthwise = {conv.name for conv in network.convs if conv.is_depthwise}

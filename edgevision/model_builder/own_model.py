@@ -53,7 +53,7 @@ NUMPY_FILE = "numpy.npz"
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A user's weights for a blueprint, and what belongs to them.
+    """A user's trained weights for a blueprint, with labels and provenance.
 
     Attributes:
         weights: by the names of `Network.weight_shapes`.
@@ -156,11 +156,11 @@ def write_folder(
     contents = {**unlisted, **files, CARD_NAME: text.encode()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as made:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as draft:
             for name, content in contents.items():
-                Path(made, name).write_bytes(content)
+                Path(draft, name).write_bytes(content)
             for name in contents:
-                Path(made, name).replace(folder / name)
+                Path(draft, name).replace(folder / name)
     except OSError as error:
         msg = f"{folder}: the model cannot be written ({error.strerror})"
         raise OutputError(msg) from None
