@@ -1,4 +1,4 @@
-"""`edgevision model`: cards and builds."""
+"""`edgevision model`: show cards, count networks by name, build model folders."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from edgevision.model_builder.architectures import (
     lay_out,
 )
 from edgevision.model_builder.cost import Kind, network_cost
+from edgevision.model_builder.heads import BACKGROUND
 from edgevision.model_card import ModelCard, Provenance, load_card, parse_labels
 
 if TYPE_CHECKING:
@@ -32,93 +33,12 @@ if TYPE_CHECKING:
     from edgevision.model_builder.own_model import BuildReport
 
 COCO_CLASSES = 80
-
-BACKGROUND = "???"
-
 MAX_LABEL_BYTES = 1 << 20
-
-
-def info(folder: Path, *, as_json: bool) -> None:
-    """Print a model's card.
-
-    Raises:
-        ModelError: a file is missing or not the one on the card.
-    """
-    card, labels = load_card(folder)
-    if as_json:
-        print_json({**json.loads(card.model_dump_json()), "label_names": list(labels)})
-        return
-    table = Table(title=card.name, show_header=False)
-    table.add_row("what", _text(card.description))
-    table.add_row("input", f"{card.input.width}x{card.input.height} {card.input.colour_order}")
-    table.add_row("task", card.task)
-    shown = list(labels)
-    if isinstance(card, ModelCard):
-        table.add_row("anchors", str(card.anchor_count))
-        shown = [label for i, label in enumerate(labels) if i != card.background_index]
-    table.add_row("labels", _text(f"{len(shown)}: {', '.join(shown)}"))
-    origin = card.provenance
-    table.add_row("weights", _text(f"{origin.package} {origin.version}, {card.licence}"))
-    if card.calibration is not None:
-        calibration = card.calibration
-        frames = len(calibration.frames)
-        table.add_row("calibration", _text(f"{calibration.method}; {frames} frames"))
-    for measured in card.measured:
-        figure = f"{measured.value:g} ({measured.dataset})"
-        table.add_row(_text(measured.metric), _text(figure))
-    for name, file in card.files.items():
-        table.add_row(name, f"{file.size_bytes} bytes, sha256 {file.sha256[:16]}… checked")
-    out.print(table)
-
-
-def _text(text: str) -> Text:
-    return Text(plain(text))
-
-
-def build_default(*, folder: Path, cache: Path, evaluate: Path | None, as_json: bool) -> None:
-    """Build the default model and print what was made and measured.
-
-    Raises:
-        MissingExtraError: the packages that build models are not installed.
-        SourceError, ModelError, OutputError: see `nets.build`.
-    """
-    from edgevision.model_builder.build import build_ssd_mobilenet_v2_oid  # noqa: PLC0415 - needs the extra
-
-    with step_progress() as show:
-        report = build_ssd_mobilenet_v2_oid(
-            folder=folder, cache=cache, evaluate=evaluate, on_progress=show
-        )
-    print_report(report, as_json=as_json)
-
-
-def print_report(report: BuildReport, *, as_json: bool) -> None:
-    """Print what a build made."""
-    if as_json:
-        print_json(
-            {
-                "folder": str(report.folder),
-                "parameters": report.parameters,
-                "sizes": report.sizes,
-                "measured": [measured.model_dump() for measured in report.measured],
-            }
-        )
-        return
-    table = Table(title=str(report.folder), show_header=False)
-    table.add_row("parameters", f"{report.parameters:,}")
-    for file, size in report.sizes.items():
-        table.add_row(file, f"{size:,} bytes")
-    for measured in report.measured:
-        table.add_row(measured.metric, f"{measured.value:.3g} ({measured.dataset})")
-    out.print(table)
-
-
-# FOLDED:
-# `edgevision model list|cost|names|export|build`: networks by name.
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which network the user asked for; None is the network's or the head's own."""
+    """The network that the user asked for; None stands for the network's or head's default."""
 
     name: str
     width: float
@@ -127,7 +47,7 @@ class Chosen:
     classes: int | None
 
     def lay_out(self, *, full_conv: bool = False, labels: int | None = None) -> Blueprint:
-        """Lay the network out, with as many classes as asked for or as there are labels."""
+        """Lay out the network with the classes asked for, or as many as there are labels."""
         head = Head(self.head)
         usual = COCO_CLASSES if head.is_detector else IMAGENET_CLASSES
         return lay_out(
@@ -141,7 +61,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class OwnWeights:
-    """What the user gave to build from."""
+    """The options that a model is built from."""
 
     weights: Path | None
     seed: int | None
@@ -151,7 +71,7 @@ class OwnWeights:
     calibrate: tuple[Path, ...]
 
     def refuse_for_default(self, chosen: Chosen) -> None:
-        """Refuse what makes no sense for the default model, which is published as it is."""
+        """Refuse options that do not apply to the default model, which has published weights."""
         given = {
             "--weights": self.weights,
             "--seed": self.seed,
@@ -180,8 +100,41 @@ class OwnWeights:
             raise UsageError(msg)
 
 
+def info(folder: Path, *, as_json: bool) -> None:
+    """Print a model's card.
+
+    Raises:
+        ModelError: a file is missing or does not match the card.
+    """
+    card, labels = load_card(folder)
+    if as_json:
+        print_json({**json.loads(card.model_dump_json()), "label_names": list(labels)})
+        return
+    table = Table(title=card.name, show_header=False)
+    table.add_row("description", _text(card.description))
+    table.add_row("input", f"{card.input.width}x{card.input.height} {card.input.colour_order}")
+    table.add_row("task", card.task)
+    shown = list(labels)
+    if isinstance(card, ModelCard):
+        table.add_row("anchors", str(card.anchor_count))
+        shown = [label for i, label in enumerate(labels) if i != card.background_index]
+    table.add_row("labels", _text(f"{len(shown)}: {', '.join(shown)}"))
+    origin = card.provenance
+    table.add_row("weights", _text(f"{origin.package} {origin.version}, {card.licence}"))
+    if card.calibration is not None:
+        calibration = card.calibration
+        frames = len(calibration.frames)
+        table.add_row("calibration", _text(f"{calibration.method}; {frames} frames"))
+    for measured in card.measured:
+        figure = f"{measured.value:g} ({measured.dataset})"
+        table.add_row(_text(measured.metric), _text(figure))
+    for name, file in card.files.items():
+        table.add_row(name, f"{file.size_bytes} bytes, sha256 {file.sha256[:16]}… checked")
+    out.print(table)
+
+
 def list_architectures(*, as_json: bool) -> None:
-    """Print every architecture with its cost at its own size, 1000 classes."""
+    """Print every architecture with its cost at its default size and 1000 classes."""
     rows = []
     for each in ARCHITECTURES.values():
         cost = network_cost(lay_out(each).network)
@@ -190,7 +143,7 @@ def list_architectures(*, as_json: bool) -> None:
         print_json(rows)
         return
     kinds = [kind.value for kind in Kind]
-    table = Table(title="The last columns: shares of the multiply-adds")
+    table = Table(title="Last columns: share of the multiply-adds")
     table.add_column("name", no_wrap=True)
     for column in ("size", "parameters", "multiply-adds", *kinds):
         table.add_column(column, justify="right")
@@ -206,7 +159,7 @@ def list_architectures(*, as_json: bool) -> None:
 
 
 def print_cost(chosen: Chosen, *, full_conv: bool, as_json: bool) -> None:
-    """Print the layers of a network and what they cost.
+    """Print the layers of a network and their cost.
 
     Raises:
         UsageError, ModelError: there is no such network.
@@ -242,7 +195,7 @@ def print_cost(chosen: Chosen, *, full_conv: bool, as_json: bool) -> None:
 
 
 def print_names(chosen: Chosen, *, as_json: bool) -> None:
-    """Print name and shape of every weight array, float32, batch norm folded in.
+    """Print name and shape of every weight array (float32, batch norm folded in).
 
     Raises:
         UsageError, ModelError: there is no such network.
@@ -269,6 +222,22 @@ def export_weights(file: Path, *, cache: Path) -> None:
     print_lines([f"{file}: for edgevision model build mobilenet_v2 --head ssd --size 300"])
 
 
+def build_default(*, folder: Path, cache: Path, evaluate: Path | None, as_json: bool) -> None:
+    """Build the default model and print the result with its measurements.
+
+    Raises:
+        MissingExtraError: the packages that build models are not installed.
+        SourceError, ModelError, OutputError: see `build_ssd_mobilenet_v2_oid`.
+    """
+    from edgevision.model_builder.build import build_ssd_mobilenet_v2_oid  # noqa: PLC0415 - needs the extra
+
+    with step_progress() as show:
+        report = build_ssd_mobilenet_v2_oid(
+            folder=folder, cache=cache, evaluate=evaluate, on_progress=show
+        )
+    print_report(report, as_json=as_json)
+
+
 def build_own_model(
     chosen: Chosen,
     own: OwnWeights,
@@ -278,13 +247,13 @@ def build_own_model(
     evaluate: Path | None,
     as_json: bool,
 ) -> None:
-    """Build a model folder from the user's or from random weights.
+    """Build a model folder from the user's weights or from random ones.
 
     Raises:
         MissingExtraError: the packages that build models are not installed.
         UsageError: options contradict each other or the network.
-        ModelError: the weights do not fit; lists every fault.
-        SourceError: labels or pictures cannot be read, or not be fetched.
+        ModelError: the weights do not fit the network; lists every fault.
+        SourceError: labels or pictures cannot be read or fetched.
         OutputError: the folder cannot be written.
     """
     own.check()
@@ -321,6 +290,27 @@ def build_own_model(
         trained = Trained(weights, names, _provenance(own), frames)
         report = build_own(blueprint, trained, folder=folder, on_progress=show)
     print_report(report, as_json=as_json)
+
+
+def print_report(report: BuildReport, *, as_json: bool) -> None:
+    """Print the result of a build."""
+    if as_json:
+        print_json(
+            {
+                "folder": str(report.folder),
+                "parameters": report.parameters,
+                "sizes": report.sizes,
+                "measured": [measured.model_dump() for measured in report.measured],
+            }
+        )
+        return
+    table = Table(title=str(report.folder), show_header=False)
+    table.add_row("parameters", f"{report.parameters:,}")
+    for file, size in report.sizes.items():
+        table.add_row(file, f"{size:,} bytes")
+    for measured in report.measured:
+        table.add_row(measured.metric, f"{measured.value:.3g} ({measured.dataset})")
+    out.print(table)
 
 
 def _labels(path: Path) -> tuple[str, ...]:
@@ -373,3 +363,7 @@ def _layer(layer: LayerCost) -> dict[str, Any]:
 
 def _millions(count: int) -> str:
     return f"{count / 1e6:,.1f} M"
+
+
+def _text(text: str) -> Text:
+    return Text(plain(text))

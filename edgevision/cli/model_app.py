@@ -1,4 +1,4 @@
-"""`edgevision model …`: each command imports what it runs, so `--help` answers at once."""
+"""`edgevision model …`: each command imports what it runs, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -11,37 +11,41 @@ import typer
 from edgevision.config.settings import DEFAULT_MODEL, bundled
 from edgevision.inference.backend import limit_blas
 
-model_app = typer.Typer(help="Build models and look at them.", no_args_is_help=True)
+model_app = typer.Typer(help="Build and inspect models.", no_args_is_help=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-NameArgument = Annotated[str, typer.Argument(help="One of `edgevision model list`.")]
+NameArgument = Annotated[str, typer.Argument(help="A name from `edgevision model list`.")]
 
-WidthOption = Annotated[float, typer.Option(help="Multiplies the channels.")]
+WidthOption = Annotated[float, typer.Option(help="Multiplier of the channel counts.")]
 
 SizeOption = Annotated[
-    int | None, typer.Option(help="Side of the image in pixels; default: the network's own.")
+    int | None, typer.Option(help="Side of the square image in pixels; default: the network's own.")
 ]
 
 HeadOption = Annotated[
-    Literal["classifier", "ssd", "ssdlite"], typer.Option(help="What reads the last maps.")
+    Literal["classifier", "ssd", "ssdlite"], typer.Option(help="Head of the network.")
 ]
 
 ClassesOption = Annotated[
     int | None,
-    typer.Option(help="Classes, without background; default: as many as labels, 1000, SSD 80."),
+    typer.Option(
+        help="Classes, without background; default: the number of labels, or 1000 (SSD: 80)."
+    ),
 ]
 
-CacheOption = Annotated[Path, typer.Option(help="Folder for what is downloaded.")]
+CacheOption = Annotated[Path, typer.Option(help="Folder for downloaded files.")]
 
 
 @model_app.command("info")
 def model_info(
-    folder: Annotated[Path | None, typer.Argument(help="Model folder; default: bundled.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Model folder; default: the bundled one.")
+    ] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a model's card after checking every file's hash."""
+    """Check the hash of every file of a model and show its card."""
     from edgevision.cli.model import info
 
     info(folder or bundled(DEFAULT_MODEL), as_json=as_json)
@@ -49,7 +53,7 @@ def model_info(
 
 @model_app.command("list")
 def model_list(*, as_json: JsonOption = False) -> None:
-    """List the architectures with parameters, multiply-adds and where these are spent."""
+    """List the architectures with their parameters and multiply-adds, by kind of convolution."""
     from edgevision.cli.model import list_architectures
 
     list_architectures(as_json=as_json)
@@ -64,11 +68,11 @@ def model_cost(
     classes: ClassesOption = None,
     *,
     full_conv: Annotated[
-        bool, typer.Option("--full-conv", help="The twin of standard convolutions.")
+        bool, typer.Option("--full-conv", help="The variant with standard convolutions.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what every layer costs, and what standard convolutions would cost there."""
+    """Show the cost of every layer, and that of standard convolutions in its place."""
     from edgevision.cli.model import Chosen, print_cost
 
     print_cost(Chosen(name, width, size, head, classes), full_conv=full_conv, as_json=as_json)
@@ -77,15 +81,16 @@ def model_cost(
 @model_app.command("separable")
 def model_separable(
     *,
-    channels: Annotated[int, typer.Option(help="Of the map read and of the map computed.")] = 64,
-    size: Annotated[int, typer.Option(help="Rows and columns of both.")] = 56,
-    kernel: Annotated[int, typer.Option(help="Side of the kernel.")] = 3,
+    channels: Annotated[int, typer.Option(help="Channels of the input and of the output.")] = 64,
+    size: Annotated[int, typer.Option(help="Rows and columns of both maps.")] = 56,
+    kernel: Annotated[int, typer.Option(help="Side of the square kernel.")] = 3,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw 16 to 256 channels too: the .png file to write.")
+        Path | None,
+        typer.Option(help="Write a chart to this .png file; also measures 16 to 256 channels."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a standard convolution against a depthwise separable one, one thread.
+    """Compare a standard convolution with a depthwise separable one, on one thread.
 
     Needs the extra `build`.
     """
@@ -106,7 +111,7 @@ def model_names(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the names and shapes of the weights that `model build --weights` takes."""
+    """Print names and shapes of the weights that `model build --weights` expects."""
     from edgevision.cli.model import Chosen, print_names
 
     print_names(Chosen(name, width, size, head, classes), as_json=as_json)
@@ -117,7 +122,7 @@ def model_export(
     file: Annotated[Path, typer.Argument(help="The .npz file to write.")],
     cache: CacheOption = Path(".cache"),
 ) -> None:
-    """Write the default model's published weights as `model build --weights` takes them."""
+    """Write the default model's published weights to a file for `model build --weights`."""
     from edgevision.cli.model import export_weights
 
     export_weights(file, cache=cache)
@@ -126,7 +131,7 @@ def model_export(
 @model_app.command("build")
 def model_build(
     name: Annotated[
-        str, typer.Argument(help="ssd_mobilenet_v2_oid, or one of `edgevision model list`.")
+        str, typer.Argument(help="ssd_mobilenet_v2_oid, or a name from `edgevision model list`.")
     ],
     *,
     width: WidthOption = 1.0,
@@ -134,27 +139,35 @@ def model_build(
     head: HeadOption = "classifier",
     classes: ClassesOption = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Trained weights, .npz; `model names` lists them.")
+        Path | None,
+        typer.Option(help="Trained weights (.npz), with the arrays listed by `model names`."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Random weights in their place.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of random weights, instead of --weights.")
+    ] = None,
     calibrate: Annotated[
         list[Path] | None,
-        typer.Option(help="Picture or folder of pictures for --int8; default: fetched ones."),
+        typer.Option(
+            help="Picture or folder of pictures for --int8; default: downloaded photographs."
+        ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Names of the classes, one a line, no background.")
+        Path | None, typer.Option(help="File of class names, one per line, without background.")
     ] = None,
     licence: Annotated[
         str, typer.Option(help="SPDX identifier of the weights' licence.")
     ] = "LicenseRef-unstated",
-    out: Annotated[Path, typer.Option(help="Folder that the model's folder is made in.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder to create the model's folder in.")] = Path(
         "models"
     ),
     cache: CacheOption = Path(".cache"),
     evaluate: Annotated[
-        Path | None, typer.Option(help="Folder with video.avi and gt.txt (MOTChallenge).")
+        Path | None,
+        typer.Option(
+            help="Folder with video.avi and gt.txt (MOTChallenge), to measure accuracy on."
+        ),
     ] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Quantize.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantize to 8-bit integers.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Build the default model from published weights, or any network from your own.

@@ -1,4 +1,4 @@
-"""`edgevision model separable`: what depthwise separable convolutions save, counted and timed."""
+"""`edgevision model separable`: the savings of depthwise separable convolutions, measured."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SWEEP = (16, 32, 64, 128, 256)
 def compare_forms(
     channels: int, size: int, kernel: int, *, plot: Path | None, as_json: bool
 ) -> None:
-    """Measure and print; with `plot` measure more channel counts and draw them all.
+    """Measure and print a comparison; with `plot` also measure and chart more channel counts.
 
     Raises:
-        UsageError: there is no such convolution, or it is too large.
-        MissingExtraError: the packages that build models, or draw, are not installed.
-        OutputError: the picture cannot be written.
+        UsageError: the sizes are impossible or too large.
+        MissingExtraError: the packages that build models or draw charts are not installed.
+        OutputError: the chart cannot be written.
     """
     try:
         from edgevision.model_builder.separable import (  # noqa: PLC0415 - needs the extra
@@ -38,19 +38,19 @@ def compare_forms(
         ) from error
     asked = MeasuredConvolution(channels, size, kernel)
     asked.check()
-    wanted = [asked]
+    convolutions = [asked]
     if plot is not None:
         _check_plot(plot)
-        from edgevision.cli.separable_plot import draw  # noqa: PLC0415 - slow, rarely asked for
+        from edgevision.cli.separable_plot import separable_chart  # noqa: PLC0415 - slow, rarely used
 
         others = (MeasuredConvolution(count, size, kernel) for count in SWEEP if count != channels)
-        wanted += [other for other in others if other.is_measurable]
+        convolutions += [other for other in others if other.is_measurable]
     with step_progress() as show:
-        measured = measure_separable(wanted, show)
+        measured = measure_separable(convolutions, show)
     if plot is not None:
         in_order = sorted(measured, key=lambda each: each.convolution.channels)
         try:
-            plot.write_bytes(draw(in_order))
+            plot.write_bytes(separable_chart(in_order))
         except OSError as error:
             msg = f"--plot: {plot}: cannot be written ({error.strerror})"
             raise OutputError(msg) from None
@@ -63,12 +63,12 @@ def compare_forms(
 
 
 def _check_plot(plot: Path) -> None:
-    """Refuse a file that could not be written, before measuring for a while."""
+    """Refuse a file that cannot be written, before the measurement, which takes a while."""
     if plot.suffix.lower() != ".png":
-        msg = f"--plot: expected a file that ends in .png, got {plot}"
+        msg = f"--plot: expected a file name that ends in .png, got {plot}"
         raise UsageError(msg)
     if not plot.absolute().parent.is_dir() or plot.is_dir():
-        msg = f"--plot: {plot}: cannot be written (no such folder, or a folder itself)"
+        msg = f"--plot: {plot}: cannot be written (its folder is missing, or it is a folder)"
         raise OutputError(msg)
 
 

@@ -1,4 +1,4 @@
-"""The picture of `edgevision model separable --plot`. The only file that knows matplotlib."""
+"""The chart of `edgevision model separable --plot`; only this module imports matplotlib."""
 
 from __future__ import annotations
 
@@ -26,40 +26,41 @@ if TYPE_CHECKING:
 
     from edgevision.model_builder.separable import Measured
 
-# Told apart by everybody, also in grey (Okabe & Ito 2008, "Color Universal Design").
+# Distinguishable with colour blindness and in greyscale (Okabe & Ito 2008, "Color Universal
+# Design").
 COLOURS = {Engine.FLOAT: "#0072b2", Engine.INT8: "#d55e00", Engine.NUMPY: "#009e73"}
 MARKS = {Engine.FLOAT: "o", Engine.INT8: "s", Engine.NUMPY: "^"}
 GREY = "#555555"
 DPI = 110
 
 
-def draw(measured: Sequence[Measured]) -> bytes:
-    """Draw time against channels, and how many times less it is.
+def separable_chart(measured: Sequence[Measured]) -> bytes:
+    """Plot the time of both forms over channels, and the speedup of the separable one.
 
     Args:
-        measured: at least one, by rising channel count, of one size and kernel.
+        measured: at least one, by increasing channel count, all of one size and kernel.
 
     Returns:
         A PNG file.
     """
     figure = Figure(figsize=(11, 4.8), layout="constrained")
-    times, savings = figure.subplots(1, 2)
-    _draw_times(times, measured)
-    _draw_savings(savings, measured)
+    times, speedups = figure.subplots(1, 2)
+    _plot_times(times, measured)
+    _plot_speedups(speedups, measured)
     first = measured[0].convolution
     figure.suptitle(
         f"Standard {first.kernel}x{first.kernel} convolution against depthwise separable, "
         f"{first.size}x{first.size} map, one thread",
         fontsize=13,
     )
-    for axes in (times, savings):
-        _dress(axes, [each.convolution.channels for each in measured])
+    for axes in (times, speedups):
+        _style(axes, [each.convolution.channels for each in measured])
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI)
     return file.getvalue()
 
 
-def _draw_times(axes: Axes, measured: Sequence[Measured]) -> None:
+def _plot_times(axes: Axes, measured: Sequence[Measured]) -> None:
     channels = [each.convolution.channels for each in measured]
     for index, engine in enumerate(Engine):
         timings = [each.timings[index] for each in measured]
@@ -93,7 +94,7 @@ def _draw_times(axes: Axes, measured: Sequence[Measured]) -> None:
     axes.legend(handles=forms, frameon=False, loc="upper left")
 
 
-def _draw_savings(axes: Axes, measured: Sequence[Measured]) -> None:
+def _plot_speedups(axes: Axes, measured: Sequence[Measured]) -> None:
     channels = [each.convolution.channels for each in measured]
     kernel = measured[0].convolution.kernel
     counted = [1 / each.convolution.predicted for each in measured]
@@ -114,7 +115,7 @@ def _draw_savings(axes: Axes, measured: Sequence[Measured]) -> None:
     axes.legend(frameon=False, loc="lower right")
 
 
-def _dress(axes: Axes, channels: Sequence[int]) -> None:
+def _style(axes: Axes, channels: Sequence[int]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(channels, [str(count) for count in channels])
     axes.xaxis.set_minor_locator(NullLocator())

@@ -1,4 +1,4 @@
-"""A recording through the whole path, compared with what is really in it."""
+"""Evaluating detections and tracks of a recording against its ground truth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from edgevision.clock import NS_PER_MS
 from edgevision.errors import SourceError
-from edgevision.evaluation.metrics import AveragePrecision, Identities
+from edgevision.evaluation.ground_truth import AveragePrecision
+from edgevision.evaluation.metrics import Identities
 from edgevision.evaluation.replay import Replay
 
 if TYPE_CHECKING:
@@ -24,21 +25,21 @@ if TYPE_CHECKING:
 
 MIN_IOU = 0.5
 
-# Average precision counts boxes down to this score, as the model cards do.
+# Average precision includes boxes down to this score, like that on the model cards.
 LOWEST_SCORE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One frame of what is to be judged.
+    """The results of one frame that are compared with the ground truth.
 
     Attributes:
         size_px: (width, height) of the frame.
         published: the detections that are published.
         candidates: all detections, down to `LOWEST_SCORE`.
         tracks: the confirmed objects.
-        tracking_ms: how long tracking took, measured.
-        inferred: False for a frame of a still scene: only its tracks are judged.
+        tracking_ms: time that tracking took.
+        inferred: False for a frame of a still scene: only its tracks are compared.
     """
 
     size_px: tuple[int, int]
@@ -51,16 +52,16 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the detections and tracks of one label are worth.
+    """Metrics of the detections and tracks of one label.
 
     Attributes:
-        frames: how many were judged.
+        frames: number of frames compared.
         objects: objects in the ground truth, summed over the frames.
-        precision: share of the published detections that are true (IoU from 0.5), 0..1.
-        recall: share of the objects that are found by a published detection, 0..1.
+        precision: share of the published detections that are true (IoU at least 0.5), 0..1.
+        recall: share of the objects that a published detection found, 0..1.
         ap50: average precision of all detections down to a score of 0.1, 0..1.
-        identity: of the tracks that are shown.
-        tracking_ms_median: milliseconds that tracking took for a frame, all labels together.
+        identity: of the shown tracks.
+        tracking_ms_median: milliseconds of tracking per frame, for all labels together.
         tracking_ms_p95: the same, 95th percentile.
     """
 
@@ -75,7 +76,7 @@ class Figures:
 
 
 class Evaluation:
-    """Collects what was found and what is there, for one label."""
+    """Collects results and ground truth for one label, frame by frame."""
 
     def __init__(self, label: str) -> None:
         """Start with no frame."""
@@ -104,7 +105,7 @@ class Evaluation:
         self._tracking_ms.append(judged.tracking_ms)
 
     def figures(self) -> Figures:
-        """Return the figures over all frames; there is at least one object."""
+        """Return the metrics over all frames, which must have at least one object."""
         return Figures(
             frames=len(self._tracking_ms),
             objects=self._published.objects,
@@ -124,18 +125,18 @@ def evaluate(
     truth: GroundTruth,
     on_progress: Callable[[int, int | None], None],
 ) -> Figures:
-    """Judge a recording.
+    """Evaluate a recording.
 
     Args:
         config: model and detection settings; the camera's source is the recording.
         camera: its name in the configuration.
-        label: whose detections and tracks are judged.
-        truth: what is there.
-        on_progress: told (frames done, frames in all, where that is known).
+        label: of the detections and tracks to evaluate.
+        truth: the ground truth.
+        on_progress: called with (frames done, total frames or None if unknown).
 
     Raises:
         SourceError: the recording cannot be read to its end or ends before the ground truth.
-        ConfigError, ModelError, BackendError: as when the daemon starts.
+        ConfigError, ModelError, BackendError: as on a start of the daemon.
     """
     evaluation = Evaluation(label)
     source = config.cameras[camera]

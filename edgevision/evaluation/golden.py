@@ -1,4 +1,4 @@
-"""Events of a recording against those of an earlier run: what is more, less, or at another time."""
+"""Comparing the events of a recording with those of an earlier run: added, missing or moved."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 256 << 20
 
-# Two events of one kind that lie further apart are not taken for the same one.
+# Two events of one kind that are further apart are taken for different ones.
 SAME_WITHIN_MS = 5000.0
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """One event of a run, as far as two runs can be compared: ids and boxes are left out.
+    """The part of an event that two runs have in common; ids and boxes are left out.
 
     Attributes:
-        what: kind, label and place, as in `zone enter drive Person`.
+        what: kind, place and label, as in `zone enter drive Person`.
         at: time of day in the recording, UTC.
     """
 
@@ -42,9 +42,9 @@ class Difference:
     """One event that the two runs do not share.
 
     Attributes:
-        sign: + more than before, - less, ~ moved.
+        sign: + added, - missing, ~ moved.
         event: the new one; for - the old one.
-        moved_ms: by how much later it comes.
+        moved_ms: how much later it occurred.
     """
 
     sign: Literal["+", "-", "~"]
@@ -58,44 +58,26 @@ class Difference:
 
 
 def read_event(line: bytes) -> RecordedEvent:
-    """Return what a message on `<camera>/events` tells.
+    """Return the event of a message on `<camera>/events`.
 
     Raises:
-        ValueError: it is no such message.
+        ValueError: it is not such a message.
     """
     message = json.loads(line)
     try:
-        words = [message["type"], *_place(message)]
+        kind = [message["type"], *_place(message)]
         label = (message.get("after") or message["object"])["label"]
-        return RecordedEvent(" ".join([*words, label]), _moment(message["occurred_at"]))
+        return RecordedEvent(" ".join([*kind, label]), _moment(message["occurred_at"]))
     except (KeyError, TypeError, AttributeError):
         msg = "expected an event of `replay --events`"
         raise ValueError(msg) from None
 
 
-def _place(message: dict[str, Any]) -> Iterator[str]:
-    if message["type"] == "update":
-        yield message["reason"]
-    for key in ("action", "zone", "line"):
-        if key in message:
-            yield message[key]
-    if message["type"] == "line":
-        yield f"{message['from']} to {message['to']}"
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        msg = f"expected a time with its offset from UTC, got {text}"
-        raise ValueError(msg)
-    return moment
-
-
 def read_golden(path: Path) -> list[RecordedEvent]:
-    """Read a file that `write_golden` has written.
+    """Read a file written by `write_golden`.
 
     Raises:
-        SourceError: it cannot be read, is too large, or has other lines.
+        SourceError: it cannot be read, is too large, or has a line that is not an event.
     """
     try:
         with path.open("rb") as file:
@@ -117,7 +99,7 @@ def read_golden(path: Path) -> list[RecordedEvent]:
 
 
 def write_golden(path: Path, lines: Iterable[bytes]) -> None:
-    """Store a run.
+    """Store the events of a run, one message per line.
 
     Raises:
         OutputError: the file cannot be written.
@@ -132,15 +114,33 @@ def write_golden(path: Path, lines: Iterable[bytes]) -> None:
 def differences(
     old: Sequence[RecordedEvent], new: Sequence[RecordedEvent], *, tolerance_ms: float
 ) -> list[Difference]:
-    """Return what is more, less or moved by more than the tolerance, in order of time.
+    """Return events that were added, are missing or moved by more than the tolerance, by time.
 
-    Events of one kind are paired in their order, as long as they lie within `SAME_WITHIN_MS`.
+    Events of one kind are paired in order, as long as they are within `SAME_WITHIN_MS`.
     """
     found: list[Difference] = []
     before, after = _by_kind(old), _by_kind(new)
     for what in sorted(before.keys() | after.keys()):
         found += _of_one_kind(before[what], after[what], tolerance_ms)
     return sorted(found, key=lambda each: (each.event.at, each.event.what, each.sign))
+
+
+def _place(message: dict[str, Any]) -> Iterator[str]:
+    if message["type"] == "update":
+        yield message["reason"]
+    for key in ("action", "zone", "line"):
+        if key in message:
+            yield message[key]
+    if message["type"] == "line":
+        yield f"{message['from']} to {message['to']}"
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        msg = f"expected a time with its offset from UTC, got {text}"
+        raise ValueError(msg)
+    return moment
 
 
 def _by_kind(events: Sequence[RecordedEvent]) -> defaultdict[str, list[RecordedEvent]]:

@@ -1,4 +1,4 @@
-"""Accuracy on a pedestrian recording with MOTChallenge ground truth."""
+"""Average precision of ONNX graphs on a pedestrian recording with MOTChallenge ground truth."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from edgevision.config.camera import DetectionConfig
 from edgevision.config.settings import RuntimeConfig
 from edgevision.detection.ssd import Detector
 from edgevision.errors import SourceError
-from edgevision.evaluation.ground_truth import read_ground_truth
-from edgevision.evaluation.metrics import AveragePrecision
+from edgevision.evaluation.ground_truth import AveragePrecision, read_ground_truth
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
 from edgevision.inference.preprocess import Preprocessor
 
@@ -25,17 +24,11 @@ if TYPE_CHECKING:
     from edgevision.model_card import Model
 
 LABEL = "Person"
-
 VIDEO = "video.avi"
-
 GROUND_TRUTH = "gt.txt"
-
 MIN_SCORE = 0.1
-
 NMS_IOU = 0.6
-
 MIN_IOU = 0.5
-
 SETTINGS = (
     f"AP at IoU {MIN_IOU}, boxes above score {MIN_SCORE}, NMS at IoU {NMS_IOU}, "
     "resize INTER_LINEAR_EXACT"
@@ -45,13 +38,13 @@ SETTINGS = (
 def person_ap(
     model: Model, graphs: Mapping[str, bytes], folder: Path, on_progress: Progress
 ) -> dict[str, float]:
-    """Run graphs over the recording the way the service does and return their AP.
+    """Run graphs on a recording like the service does and return their average precision.
 
     Args:
         model: the model that all graphs belong to.
         graphs: ONNX files by the name to report them under.
-        folder: holds `video.avi` and `gt.txt`.
-        on_progress: told about every frame.
+        folder: contains `video.avi` and `gt.txt`.
+        on_progress: called for every frame.
 
     Raises:
         SourceError: a file is missing or cannot be read.
@@ -80,7 +73,7 @@ def person_ap(
 def _frames(path: Path) -> Iterator[U8]:
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
-        msg = f"{path}: expected a recording"
+        msg = f"{path}: expected a recording that can be opened"
         raise SourceError(msg)
     try:
         delivered, frame = capture.read()

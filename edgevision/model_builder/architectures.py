@@ -1,4 +1,4 @@
-"""Every network by its name, under any head."""
+"""Every network by name, laid out with any head."""
 
 from __future__ import annotations
 
@@ -20,20 +20,15 @@ if TYPE_CHECKING:
     from edgevision.model_card import AnchorMap
 
 STRIDE = 32  # of every network's last map
-
 MAX_SIDE = 4096
-
 MAX_WIDTH = 16.0
-
 MAX_CLASSES = 100_000
-
 IMAGENET_CLASSES = 1000
-
-SIDE = 300
+DEFAULT_SIDE = 300  # of the default network's image
 
 
 class Head(Enum):
-    """What reads the last maps."""
+    """The last part of a network, which turns feature maps into outputs."""
 
     CLASSIFIER = "classifier"
     SSD = "ssd"
@@ -46,10 +41,10 @@ class Head(Enum):
 
 
 class Backbone(Protocol):
-    """Appends a network without its head and returns its last map."""
+    """A function that appends a network without its head and returns the last map."""
 
     def __call__(self, graph: GraphBuilder, *, width: float) -> FeatureMap:
-        """Append to the graph, all channels multiplied by the width."""
+        """Append to the graph with all channels multiplied by the width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +52,11 @@ class Architecture:
     """A network that can be built.
 
     Attributes:
-        name: as the command line knows it.
+        name: as on the command line.
         source: the paper.
         backbone: the layers.
-        activation: what follows its convolutions.
-        side: of the image, where nothing else is asked for.
+        activation: of its convolutions.
+        side: default side of the image, in pixels.
     """
 
     name: str
@@ -77,9 +72,9 @@ class Blueprint:
 
     Attributes:
         network: the layers.
-        head: what its outputs are.
-        classes: number of classes; under a detector's head without the background.
-        anchors: what the rows of a detector's outputs belong to; none for a classifier.
+        head: its kind of output.
+        classes: number of classes; for a detector without the background.
+        anchors: of the rows of a detector's outputs; empty for a classifier.
     """
 
     network: Network
@@ -88,14 +83,10 @@ class Blueprint:
     anchors: tuple[AnchorMap, ...] = ()
 
 
+FULL_CONV = "_full"  # name suffix of the variant with standard convolutions
 _HOWARD = "Howard et al. 2017"
-
 _TAN_MNASNET = "Tan et al. 2019"
-
 _TAN_EFFICIENTNET = "Tan & Le 2019"
-
-FULL_CONV = "_full"
-
 ARCHITECTURES = {
     each.name: each
     for each in (
@@ -129,21 +120,21 @@ ARCHITECTURES = {
 
 
 def architecture(name: str, *, full_conv: bool = False) -> Architecture:
-    """Return a network by its name, or its twin of standard convolutions.
+    """Return an architecture by name, or its variant with standard convolutions.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such architecture.
     """
     if name not in ARCHITECTURES:
         msg = f"expected one of {', '.join(ARCHITECTURES)}, got {name!r}"
         raise UsageError(msg)
     if full_conv and not name.endswith(FULL_CONV):
-        twin = f"{name}{FULL_CONV}"
-        if twin not in ARCHITECTURES:
-            having = [each for each in ARCHITECTURES if each + FULL_CONV in ARCHITECTURES]
-            msg = f"--full-conv: expected {' or '.join(having)}, got {name}"
+        variant = f"{name}{FULL_CONV}"
+        if variant not in ARCHITECTURES:
+            available = [each for each in ARCHITECTURES if each + FULL_CONV in ARCHITECTURES]
+            msg = f"--full-conv: expected {' or '.join(available)}, got {name}"
             raise UsageError(msg)
-        name = twin
+        name = variant
     return ARCHITECTURES[name]
 
 
@@ -155,18 +146,18 @@ def lay_out(
     side: int | None = None,
     classes: int = IMAGENET_CLASSES,
 ) -> Blueprint:
-    """Lay out a network under a head.
+    """Lay out a network with a head.
 
     Args:
         chosen: the network.
-        head: what reads its last maps.
-        width: multiplies the channels, as the network's paper says.
-        side: of the square image in pixels; by default the network's own.
+        head: the head to append.
+        width: multiplies the channels, as the network's paper defines it.
+        side: of the square image in pixels; default: the architecture's own.
         classes: number of classes, for a detector without the background.
 
     Raises:
-        UsageError: a number is out of its bounds.
-        ModelError: the width leaves a layer no channel.
+        UsageError: a number is out of bounds.
+        ModelError: the width leaves a layer without channels.
     """
     side = chosen.side if side is None else side
     _check(width=width, side=side, classes=classes)
@@ -193,15 +184,16 @@ def _check(*, width: float, side: int, classes: int) -> None:
         raise UsageError("\n".join(faults))
 
 
-# FOLDED:
-# The default network: MobileNetV2 1.0 at 300x300 under an SSD head.
-
-
 def ssd_mobilenet_v2(*, classes: int) -> tuple[Network, tuple[AnchorMap, ...]]:
-    """Return the network and the anchors that its rows of output belong to.
+    """Lay out the default network, MobileNetV2 1.0 at 300x300 with an SSD head.
 
     Args:
         classes: number of classes, the background included.
+
+    Returns:
+        The network, and the anchors of its outputs' rows.
     """
-    plan = lay_out(architecture("mobilenet_v2"), head=Head.SSD, side=SIDE, classes=classes - 1)
+    plan = lay_out(
+        architecture("mobilenet_v2"), head=Head.SSD, side=DEFAULT_SIDE, classes=classes - 1
+    )
     return plan.network, plan.anchors

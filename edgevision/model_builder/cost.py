@@ -1,8 +1,8 @@
-"""What a network costs: parameters and multiply-adds, layer by layer.
+"""The cost of a network: parameters and multiply-adds, layer by layer.
 
 Counted as the papers count: parameters as trained, so a convolution with batch normalization
-has its weights, a scale and a shift a channel; multiply-adds of convolutions only, at one
-image. Additions, means, gates and activations are left out.
+has its weights and, per channel, a scale and a shift; multiply-adds of the convolutions only,
+for one image. Additions, means, gates and activations are not counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Kind(Enum):
-    """What sort of convolution a layer is."""
+    """The kind of a convolution."""
 
     STANDARD = "standard"
     DEPTHWISE = "depthwise"
@@ -30,11 +30,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Two counts; they add up.
+    """Parameters and multiply-adds; costs can be added.
 
     Attributes:
-        parameters: numbers that are trained.
-        multiply_adds: products for one image.
+        parameters: trained numbers.
+        multiply_adds: multiplications for one image.
     """
 
     parameters: int = 0
@@ -46,15 +46,15 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """One convolution.
+    """The cost of one convolution.
 
     Attributes:
         conv: the layer.
-        kind: what sort it is.
-        cost: its own.
-        standard: what a network of standard convolutions spends here. A depthwise convolution
-            and the pointwise one behind it become one standard convolution, counted at the
-            depthwise one; the pointwise one then has nothing.
+        kind: of the layer.
+        cost: of the layer.
+        standard: the cost in a network of standard convolutions. A depthwise convolution and
+            the pointwise one after it become one standard convolution, counted at the
+            depthwise one; the pointwise one is then 0.
     """
 
     conv: Conv
@@ -64,34 +64,34 @@ class LayerCost:
 
     @property
     def output(self) -> FeatureMap:
-        """The map that it computes."""
+        """The map that the layer computes."""
         return self.conv.output
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkCost:
-    """A whole network."""
+    """The cost of a whole network."""
 
     layers: tuple[LayerCost, ...]
 
     @property
     def total(self) -> Cost:
-        """What the network costs."""
+        """The network's cost."""
         return sum((layer.cost for layer in self.layers), Cost())
 
     @property
     def standard(self) -> Cost:
-        """What it would cost with standard convolutions in place of separable ones."""
+        """The cost with standard convolutions in place of separable ones."""
         return sum((layer.standard for layer in self.layers), Cost())
 
     def share(self, kind: Kind) -> float:
-        """Return the share of the multiply-adds that one sort of convolution has, 0..1."""
+        """Return one kind of convolution's share of the multiply-adds, 0..1."""
         own = sum(layer.cost.multiply_adds for layer in self.layers if layer.kind is kind)
         return own / self.total.multiply_adds
 
 
 def network_cost(network: Network) -> NetworkCost:
-    """Count a network."""
+    """Count a network's parameters and multiply-adds."""
     pooled = network.pooled
     pairs = separable_pairs(network)
     merged = {pointwise.name for pointwise in pairs.values()}
@@ -107,16 +107,16 @@ def network_cost(network: Network) -> NetworkCost:
 
 
 def conv_cost(conv: Conv) -> Cost:
-    """Count one convolution: k k (in / groups) out products a cell, and as many weights."""
+    """Count one convolution: k k (in / groups) out products per cell, and as many weights."""
     weights = prod(conv.weight_shape)
-    others = conv.output.channels * (2 if conv.batch_norm else 1)
-    return Cost(weights + others, conv.output.rows * conv.output.columns * weights)
+    per_channel = conv.output.channels * (2 if conv.batch_norm else 1)
+    return Cost(weights + per_channel, conv.output.rows * conv.output.columns * weights)
 
 
 def separable_pairs(network: Network) -> dict[str, Conv]:
-    """Return for every depthwise convolution, by name, the pointwise one that reads its result.
+    """Return the pointwise convolution that reads each depthwise one, by the latter's name.
 
-    Squeeze-and-excitation may stand between the two.
+    Squeeze-and-excitation may be between the two.
     """
     gated = {node.name: node.source for node in network.nodes if isinstance(node, SqueezeExcite)}
     depthwise = {conv.name for conv in network.convs if conv.is_depthwise}
@@ -130,9 +130,9 @@ def separable_pairs(network: Network) -> dict[str, Conv]:
 
 def _standard(depthwise: Conv, pointwise: Conv) -> Cost:
     weights = depthwise.kernel**2 * depthwise.in_channels * pointwise.output.channels
-    others = pointwise.output.channels * (2 if pointwise.batch_norm else 1)
+    per_channel = pointwise.output.channels * (2 if pointwise.batch_norm else 1)
     cells = depthwise.output.rows * depthwise.output.columns
-    return Cost(weights + others, cells * weights)
+    return Cost(weights + per_channel, cells * weights)
 
 
 def _kind(conv: Conv, pooled: frozenset[str]) -> Kind:

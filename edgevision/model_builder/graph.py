@@ -1,8 +1,8 @@
-"""The network as a graph: a few frozen node types that every writer reads.
+"""A network as a graph of a few frozen node types, read by every exporter.
 
-The ONNX writers, the weight import and the cost count all walk the same nodes, so they
-cannot drift apart. Activations are float maps [1, rows, columns, channels]; a node's name is
-also the name of the tensor it computes and the stem of its weights' names:
+The ONNX and NumPy exporters, the weight import and the cost count all walk the same nodes, so
+they cannot drift apart. Activations are float maps [1, rows, columns, channels]; a node's name
+is also the name of the tensor it computes and the prefix of its weights' names:
 
     <name>.weight   float32 [out_channels, in_channels / groups, kernel, kernel]
     <name>.bias     float32 [out_channels]
@@ -17,12 +17,12 @@ from math import prod
 from typing import TypeAlias
 
 Shape: TypeAlias = tuple[int, ...]
-
 Progress: TypeAlias = Callable[[str, int, int], None]
+"""How a long step reports its progress: (current step, items done, items in all), 0 done first."""
 
 
 class Activation(Enum):
-    """What follows a convolution."""
+    """The function applied to a convolution's result."""
 
     LINEAR = "linear"
     RELU = "relu"
@@ -35,7 +35,7 @@ class Activation(Enum):
 
     @property
     def is_clip(self) -> bool:
-        """Whether saturation alone computes it: nothing, ReLU or ReLU6."""
+        """Whether saturation alone computes it: linear, ReLU or ReLU6."""
         return self in {Activation.LINEAR, Activation.RELU, Activation.RELU6}
 
 
@@ -49,13 +49,9 @@ class FeatureMap:
     channels: int
 
 
-# FOLDED:
-# TensorFlow's SAME padding: output size ceil(size / stride), the odd cell after, not before.
-
-
 @dataclass(frozen=True, slots=True)
 class Pads:
-    """Cells of zeros added on each side of a map."""
+    """Zero cells added on each side of a map; `same_pads` computes them."""
 
     top: int
     left: int
@@ -73,12 +69,12 @@ class Conv:
         in_channels: channels of that map.
         output: the map it computes.
         kernel: side of the square kernel.
-        stride: step of the kernel, both ways.
+        stride: step of the kernel, in rows and in columns.
         groups: 1 for a standard convolution, in_channels for a depthwise one.
         pads: zeros around the source map.
         activation: applied to the result.
         batch_norm: whether it was trained with batch normalization in place of a bias. The
-            network that runs has it folded into weight and bias; only the cost differs.
+            exported network has it folded into weight and bias; only the cost differs.
     """
 
     name: str
@@ -94,7 +90,7 @@ class Conv:
 
     @property
     def weight_shape(self) -> Shape:
-        """Shape of `<name>.weight`: output channels, input channels a group, rows, columns."""
+        """Shape of `<name>.weight`: [out_channels, in_channels / groups, rows, columns]."""
         return self.output.channels, self.in_channels // self.groups, self.kernel, self.kernel
 
     @property
@@ -104,7 +100,7 @@ class Conv:
 
     @property
     def linear_name(self) -> str:
-        """Name of the result before the activation, where that needs a tensor of its own."""
+        """Name of the result before the activation; a separate tensor unless linear."""
         return self.name if self.activation is Activation.LINEAR else f"{self.name}.linear"
 
 
@@ -129,7 +125,7 @@ class GlobalPool:
 
 @dataclass(frozen=True, slots=True)
 class SqueezeExcite:
-    """A map times one factor a channel (squeeze-and-excitation's last step).
+    """A map scaled by one factor per channel (squeeze-and-excitation's last step).
 
     Attributes:
         name: of the node and its output.
@@ -146,9 +142,9 @@ class SqueezeExcite:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Head maps laid out as one table: [1, anchors, width], by map, row, column, anchor.
+    """Head maps joined to one table [1, anchors, width], ordered by map, row, column, anchor.
 
-    Each source map holds `width` channels for every anchor of a cell.
+    Each source map has `width` channels for every anchor of a cell.
     """
 
     name: str
@@ -169,14 +165,14 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """A map of one cell as the output of a classifier: [1, classes]."""
+    """A one-cell map as the output of a classifier: [1, classes]."""
 
     name: str
     source: FeatureMap
 
     @property
     def sources(self) -> tuple[FeatureMap, ...]:
-        """The one map, as `Predictions` has several."""
+        """The source map in a tuple, for symmetry with `Predictions`."""
         return (self.source,)
 
     @property
@@ -186,15 +182,13 @@ class Logits:
 
 
 Layer: TypeAlias = Conv | Add | GlobalPool | SqueezeExcite
-
 Output: TypeAlias = Predictions | Logits
-
 Node: TypeAlias = Layer | Output
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A whole network, nodes in an order in which they can be computed."""
+    """A whole network, its nodes in topological order."""
 
     name: str
     input: FeatureMap
@@ -219,7 +213,8 @@ class Network:
     def tensors(self) -> dict[str, FeatureMap]:
         """Name and shape of every result that an INT8 graph stores, in order.
 
-        The layers', and before an activation that saturation cannot compute the convolution's.
+        That is every layer's result, and a convolution's result before an activation that
+        saturation cannot compute.
         """
         found: dict[str, FeatureMap] = {}
         for layer in self.layers:
@@ -230,7 +225,7 @@ class Network:
 
     @property
     def pooled(self) -> frozenset[str]:
-        """Names of the maps that convolutions compute from a global mean, and of the means."""
+        """Names of all global means and of the maps that convolutions compute from them."""
         names: set[str] = set()
         for layer in self.layers:
             if isinstance(layer, GlobalPool) or (isinstance(layer, Conv) and layer.source in names):
@@ -239,7 +234,7 @@ class Network:
 
     @property
     def outputs(self) -> tuple[Output, ...]:
-        """What leaves the network, in order."""
+        """All outputs, in order."""
         return tuple(node for node in self.nodes if isinstance(node, Output))
 
     @property
@@ -249,7 +244,7 @@ class Network:
 
     @property
     def weight_shapes(self) -> dict[str, Shape]:
-        """Name and shape of every weight array; names are stable between versions."""
+        """Name and shape of every weight array; the names are stable between versions."""
         shapes: dict[str, Shape] = {}
         for conv in self.convs:
             shapes[f"{conv.name}.weight"] = conv.weight_shape
@@ -260,9 +255,3 @@ class Network:
     def parameter_count(self) -> int:
         """Number of weights and biases, batch norm folded."""
         return sum(prod(shape) for shape in self.weight_shapes.values())
-
-
-# FOLDED:
-# How a long step tells how far it is.
-
-"""Called with (what is being done, steps done, steps in all), first with 0 done."""

@@ -1,4 +1,4 @@
-"""Laying out a network node by node, with the sizes worked out on the way."""
+"""Building a network node by node; the builder works out the size of every map."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class GraphBuilder:
-    """Collects nodes; every method appends one and returns the map it computes."""
+    """Collects nodes; each layer method appends one and returns the map it computes."""
 
     def __init__(
         self, *, rows: int, columns: int, channels: int, activation: Activation = Activation.RELU6
@@ -36,7 +36,7 @@ class GraphBuilder:
             rows: of the image.
             columns: of the image.
             channels: of the image.
-            activation: what follows a convolution that does not say otherwise.
+            activation: the default activation of convolutions.
 
         Raises:
             ModelError: a size is not positive.
@@ -85,7 +85,7 @@ class GraphBuilder:
     def depthwise(
         self, name: str, source: FeatureMap, *, kernel: int, stride: int = 1
     ) -> FeatureMap:
-        """Append a convolution in which every channel has its own filter."""
+        """Append a depthwise convolution: every channel has its own filter."""
         channels = source.channels
         return self.conv(name, source, channels, kernel=kernel, stride=stride, groups=channels)
 
@@ -96,25 +96,25 @@ class GraphBuilder:
         return output
 
     def pool(self, name: str, source: FeatureMap) -> FeatureMap:
-        """Append the mean over all cells: one cell with the source's channels."""
+        """Append the mean over all cells: a one-cell map with the source's channels."""
         output = FeatureMap(name, 1, 1, source.channels)
         self._append(GlobalPool(name, source.name, output))
         return output
 
     def gate(self, name: str, source: FeatureMap, factors: FeatureMap) -> FeatureMap:
-        """Append the product of a map and of one factor a channel."""
+        """Append the product of a map and one factor per channel."""
         output = FeatureMap(name, source.rows, source.columns, source.channels)
         self._append(SqueezeExcite(name, source.name, factors.name, output))
         return output
 
     def logits(self, name: str, source: FeatureMap) -> Logits:
-        """Append an output: a map of one cell as [1, classes]."""
+        """Append an output: a one-cell map as [1, classes]."""
         node = Logits(name, source)
         self._append(node)
         return node
 
     def predictions(self, name: str, sources: Sequence[FeatureMap], *, width: int) -> Predictions:
-        """Append an output: the head maps as one table of rows of `width` numbers."""
+        """Append an output: the head maps as one table with `width` numbers a row."""
         node = Predictions(name, tuple(sources), width)
         self._append(node)
         return node
@@ -149,22 +149,19 @@ class GraphBuilder:
 
     def _append(self, node: Node) -> None:
         if node.name in self._nodes:
-            msg = f"expected a layer name of its own, got {node.name!r} a second time"
+            msg = f"expected a unique layer name, got {node.name!r} a second time"
             raise ModelError(msg)
         self._nodes[node.name] = node
         if not isinstance(node, Output):
             self._maps[node.name] = node.output
 
 
-# FOLDED:
-# TensorFlow's SAME padding: output size ceil(size / stride), the odd cell after, not before.
-
-
 def same_pads(rows: int, columns: int, *, kernel: int, stride: int) -> Pads:
-    """Return the zeros that SAME padding adds around a map.
+    """Return the zeros that TensorFlow's SAME padding adds around a map.
 
-    At stride 2 the padding is asymmetric (bottom and right get the odd cell), so a network
-    trained with it cannot be run with the symmetric padding of other frameworks.
+    An odd cell is added after the map (bottom, right), not before it. At stride 2 the padding
+    is therefore asymmetric, and a network trained with it cannot be run with the symmetric
+    padding of other frameworks.
     """
     top, bottom = _along(rows, kernel, stride)
     left, right = _along(columns, kernel, stride)

@@ -1,12 +1,16 @@
-"""The SSD head (Liu et al. 2016, "SSD: Single Shot MultiBox Detector") and its anchors.
+"""The heads of the networks: SSD with its anchors, and the classifier.
 
-Layer names: `extras.<i>.reduce` (1x1) and `extras.<i>.conv` (3x3, stride 2) with i from 0 to
-3; `head.<k>.box` and `head.<k>.class` (1x1) on feature map k, 0 to 5; outputs `box_encodings`
-[1, a, 4] as (ty, tx, th, tw) and `class_predictions` [1, a, classes] as logits.
+SSD (Liu et al. 2016, "SSD: Single Shot MultiBox Detector") has the layers `extras.<i>.reduce`
+(1x1) and `extras.<i>.conv` (3x3, stride 2) with i from 0 to 3, and `head.<k>.box` and
+`head.<k>.class` (1x1) on feature map k, 0 to 5. Its outputs are `box_encodings` [1, a, 4] as
+(ty, tx, th, tw) and `class_predictions` [1, a, classes] as logits.
 
-SSDLite (Sandler et al. 2018, section 6.2) is depthwise separable here too: the extra stages
-have `extras.<i>.depthwise` (3x3, stride 2) and `extras.<i>.pointwise` in place of `conv`, and
-before each predictor stands a depthwise 3x3, `head.<k>.<kind>.depthwise`.
+SSDLite (Sandler et al. 2018, section 6.2) is depthwise separable too: its extra stages have
+`extras.<i>.depthwise` (3x3, stride 2) and `extras.<i>.pointwise` in place of `conv`, and each
+predictor follows a depthwise 3x3, `head.<k>.<kind>.depthwise`.
+
+The classifier is the mean of the last map and one linear layer: layers `pool` and `classifier`
+(1x1 on the one cell), output `logits` [1, classes].
 """
 
 from __future__ import annotations
@@ -27,30 +31,31 @@ if TYPE_CHECKING:
     from edgevision.model_builder.graph_builder import GraphBuilder
 
 BOX_OUTPUT = "box_encodings"
-
 CLASS_OUTPUT = "class_predictions"
+LOGITS_OUTPUT = "logits"
 
-# What the box offsets were multiplied by in training: SSD's variances of 0.1 and 0.2.
+# The label that a detector's class 0 has in `labels.txt`.
+BACKGROUND = "???"
+
+# The factors that box offsets were multiplied by in training: SSD's variances of 0.1 and 0.2.
 BOX_CODER = BoxCoder(centre_divisor=10.0, size_divisor=5.0)
 
-# What the integers of the outputs stand for. A size offset of 12 is a factor of e^2.4 = 11
-# either way; the head emits down to -80 where it means that there is nothing. Logits of -8
-# and 8 are scores of 0.0003 and 0.9997.
+# The ranges that the outputs' integers cover. A size offset of +-12 is a factor of e^2.4 = 11
+# larger or smaller; the head emits values down to -80 where there is no object. Logits of -8 and
+# 8 are scores of 0.0003 and 0.9997.
 OUTPUT_RANGES = {BOX_OUTPUT: Range(-12.0, 12.0), CLASS_OUTPUT: Range(-8.0, 8.0)}
 
-# Channels of the 3x3 convolutions behind the backbone; the 1x1 before each has half as many.
+# Channels of the 3x3 convolutions after the backbone; the 1x1 before each has half as many.
 EXTRA_CHANNELS = (512, 256, 256, 128)  # maps of 5, 3, 2 and 1 cells a side for an image of 300
-
-LOGITS_OUTPUT = "logits"
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorSettings:
-    """What the anchors were generated from in training.
+    """The settings from which the anchors were generated in training.
 
     Attributes:
         min_scale: side of the second map's square anchor, as a fraction of the image.
-        max_scale: the same on the last map.
+        max_scale: the same for the last map.
         lowest_scale: side of the small square anchor on the first map.
         ratios: width / height of the anchors on every map but the first.
     """
@@ -64,16 +69,16 @@ class AnchorSettings:
 def append_ssd(
     graph: GraphBuilder, last: FeatureMap, *, classes: int, lite: bool
 ) -> tuple[AnchorMap, ...]:
-    """Append the whole head to a backbone and return the anchors of its outputs' rows.
+    """Append the whole SSD head to a backbone and return the anchors of the outputs' rows.
 
-    The first map is the one that the backbone's last convolution of stride 2 reads: the last
-    at stride 16, in MobileNetV2 the expansion in block 13 (Sandler et al. 2018, section 6.2).
+    The first map is the input of the backbone's last convolution of stride 2: the last map at
+    stride 16, in MobileNetV2 the expansion in block 13 (Sandler et al. 2018, section 6.2).
 
     Args:
         graph: holds the backbone and nothing else.
         last: the backbone's last map.
         classes: number of classes, the background included.
-        lite: depthwise separable convolutions in the head too.
+        lite: SSDLite, with depthwise separable convolutions in the head.
     """
     maps = [graph.last_halved(), last, *extra_stages(graph, last, lite=lite)]
     anchors = anchor_maps(maps, AnchorSettings())
@@ -82,7 +87,7 @@ def append_ssd(
 
 
 def extra_stages(graph: GraphBuilder, source: FeatureMap, *, lite: bool) -> list[FeatureMap]:
-    """Append the stages behind the backbone and return their maps, largest first."""
+    """Append the extra stages after the backbone and return their maps, largest first."""
     maps = []
     for index, channels in enumerate(EXTRA_CHANNELS):
         name = f"extras.{index}"
@@ -110,7 +115,7 @@ def predictors(
         maps: the feature maps, largest first.
         anchors: the anchors of each map.
         classes: number of classes, the background included.
-        lite: with a depthwise convolution before each.
+        lite: with a depthwise convolution before each of them.
     """
     boxes: list[FeatureMap] = []
     logits: list[FeatureMap] = []
@@ -160,14 +165,8 @@ def anchor_maps(maps: Sequence[FeatureMap], settings: AnchorSettings) -> tuple[A
     )
 
 
-# FOLDED:
-# The classifier's head: the mean of the last map, and one linear layer.
-#
-# Layer names: `pool`, `classifier` (1x1 on the one cell); output `logits` [1, classes].
-
-
 def append_classifier(graph: GraphBuilder, source: FeatureMap, *, classes: int) -> None:
-    """Append the head to a network's last map."""
+    """Append a classifier to a network's last map."""
     pooled = graph.pool("pool", source)
     scores = graph.conv(
         "classifier",

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from edgevision.model_builder.graph import Progress
 
 MAX_ARCHIVE_BYTES = 64 << 20
-
 FETCH_TIMEOUT_S = 600.0
 
 
@@ -29,7 +28,7 @@ class NpmPackage:
     """A package at a pinned version.
 
     Attributes:
-        name: as npm knows it, with its scope.
+        name: in npm, with its scope.
         version: the exact version.
         integrity: `sha512-` and the base64 of the archive's SHA-512, npm's notation.
     """
@@ -40,7 +39,7 @@ class NpmPackage:
 
     @property
     def spec(self) -> str:
-        """Name and version as npm takes them."""
+        """Name and version in npm's notation."""
         return f"{self.name}@{self.version}"
 
     @property
@@ -50,16 +49,16 @@ class NpmPackage:
 
 
 def fetch(package: NpmPackage, cache: Path, on_progress: Progress) -> Path:
-    """Return the package's archive from the cache, fetched there first when it is missing.
+    """Return the package's archive from the cache; fetch it first if it is missing there.
 
     Args:
         package: what to fetch.
-        cache: folder for archives, made where it is missing.
-        on_progress: told before and after.
+        cache: folder for archives, created if it is missing.
+        on_progress: called before and after.
 
     Raises:
         SourceError: npm is missing or fails, or the archive is not the pinned one.
-        OutputError: the folder cannot be made.
+        OutputError: the folder cannot be created.
     """
     step = f"fetching {package.spec}"
     on_progress(step, 0, 1)
@@ -71,19 +70,21 @@ def fetch(package: NpmPackage, cache: Path, on_progress: Progress) -> Path:
 
 
 def read_members(archive: Path, names: Sequence[str], *, max_bytes: int) -> dict[str, bytes]:
-    """Return files of a checked archive by their names; nothing is unpacked to disk.
+    """Return files of a checked archive by name; nothing is unpacked to disk.
 
     Args:
         archive: the gzipped tar file.
         names: paths in the archive; the result has their order.
-        max_bytes: a larger file is refused.
+        max_bytes: the limit for each file.
 
     Raises:
-        SourceError: there is no such file, or it is too large.
+        SourceError: a file is missing or too large.
     """
     found: dict[str, bytes] = {}
     with tarfile.open(archive, "r:gz") as files:
-        for member in files:  # in the order of the archive: going back would unpack it again
+        for (
+            member
+        ) in files:  # in the order of the archive: seeking back would unpack it a second time
             if member.name not in names:
                 continue
             opened = files.extractfile(member) if member.size <= max_bytes else None
@@ -99,7 +100,7 @@ def read_members(archive: Path, names: Sequence[str], *, max_bytes: int) -> dict
 
 
 def integrity_of(path: Path) -> str:
-    """Return a file's hash in npm's notation; one that is too large has none."""
+    """Return a file's hash in npm's notation, or a remark on its size if it is too large."""
     if path.stat().st_size > MAX_ARCHIVE_BYTES:
         return f"more than {MAX_ARCHIVE_BYTES} bytes"
     digest = hashlib.sha512(path.read_bytes()).digest()

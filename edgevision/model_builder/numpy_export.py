@@ -1,7 +1,7 @@
-"""`numpy.npz`: the network as a plan and its weights, for the NumPy backend.
+"""Exporting a network as `numpy.npz`: a plan and its weights, for the NumPy backend.
 
-Written from the same network and numbers as the ONNX graphs, so the two cannot drift. The
-bytes depend on nothing but these: entries have no time and are not compressed.
+It is written from the same network and numbers as the ONNX graphs, so the two cannot drift
+apart. The bytes depend on nothing else: entries have no timestamps and are not compressed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from edgevision.inference.numpy_plan import (
     TableLayer,
 )
 from edgevision.model_builder.graph import Add, Conv, GlobalPool, Predictions, SqueezeExcite
-from edgevision.model_builder.onnx_export import HALF_STEP, PIXEL_SCALE, PIXELS
-from edgevision.model_builder.quantize import quantize_bias
+from edgevision.model_builder.quantize import PIXEL_SCALE, PIXELS
 from edgevision.model_builder.weights import layer_weights, reading_bgr
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from edgevision.model_builder.quantize import Affine, QuantizedNetwork
     from edgevision.model_builder.weights import Weights
 
-# The pixel that means 0 in the float graph: 127.5 / 127.5 - 1.
+# The pixel value that stands for 0 in the float graph: 127.5 / 127.5 - 1.
 MIDDLE = 127.5
 
 
@@ -62,21 +61,16 @@ def float_plan(network: Network, weights: Weights) -> bytes:
 def int8_plan(quantized: QuantizedNetwork) -> bytes:
     """Write the network with the INT8 graph's weights and biases.
 
-    The integers are the INT8 graph's own, and NumPy rounds every result to the same levels:
-    one level more or less in an early layer is another box in the end.
+    The integers are the INT8 graph's, and NumPy rounds every result to the same levels: a
+    difference of one level in an early layer results in different boxes.
     """
     network = quantized.network
-    affine = {**quantized.activations, network.input.name: PIXELS}
     arrays: dict[str, NDArray[Any]] = {}
     for conv in network.convs:
         weight = quantized.weights[conv.name]
-        bias = quantized.biases[conv.name]
-        if conv.source == network.input.name:
-            bias = (bias + HALF_STEP * weight.real.sum(axis=(1, 2, 3))).astype(np.float32)
         arrays[f"{conv.name}.weight"] = weight.levels
         arrays[f"{conv.name}.scale"] = weight.scale
-        bias_scale = np.float32(affine[conv.source].scale) * weight.scale
-        arrays[f"{conv.name}.bias"] = quantize_bias(bias, bias_scale)
+        arrays[f"{conv.name}.bias"], _ = quantized.integer_bias(conv)
     levels = {name: _levels(affine) for name, affine in quantized.activations.items()}
     return _npz(_plan(network, offset=PIXELS.zero_point, levels=levels), arrays)
 
@@ -142,6 +136,6 @@ def _npz(plan: Plan, arrays: Mapping[str, NDArray[Any]]) -> bytes:
             np.lib.format.write_array(
                 entry, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False
             )
-            # ZipInfo's own time is 1 January 1980, the same every time.
+            # ZipInfo's default time is always 1 January 1980.
             archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue())
     return file.getvalue()

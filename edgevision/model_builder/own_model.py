@@ -1,4 +1,4 @@
-"""Building a model folder from a blueprint and one's own weights."""
+"""Building a model folder from a blueprint and a user's own weights."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgevision.errors import ModelError, OutputError, UsageError
 from edgevision.model_builder.calibrate import OUTLIER_SHARE, quantize_on
 from edgevision.model_builder.heads import (
+    BACKGROUND,
     BOX_CODER,
     BOX_OUTPUT,
     CLASS_OUTPUT,
@@ -44,26 +45,21 @@ if TYPE_CHECKING:
     from edgevision.model_builder.graph import Progress
     from edgevision.model_card import AnyCard, Measurement
 
-BACKGROUND = "???"
-
 FLOAT_FILE = "float.onnx"
-
 INT8_FILE = "int8.onnx"
-
 LABEL_FILE = "labels.txt"
-
 NUMPY_FILE = "numpy.npz"
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a user brings to a blueprint.
+    """A user's trained weights for a blueprint, with labels and provenance.
 
     Attributes:
         weights: by the names of `Network.weight_shapes`.
         labels: a name for every class, without the background.
         provenance: where the weights come from.
-        calibration: pictures of the network's input size; none for a float model.
+        calibration: pictures of the network's input size; empty for a float model.
     """
 
     weights: Mapping[str, NDArray[Any]]
@@ -72,26 +68,43 @@ class Trained:
     calibration: tuple[CalibrationImage, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """The result of a build.
+
+    Attributes:
+        folder: the model folder.
+        sizes: bytes of every file written, by name, without the card.
+        parameters: number of weights and biases.
+        measured: the measurements on the card.
+    """
+
+    folder: Path
+    sizes: dict[str, int]
+    parameters: int
+    measured: tuple[Measurement, ...] = ()
+
+
 def build_own(
     blueprint: Blueprint, trained: Trained, *, folder: Path, on_progress: Progress
 ) -> BuildReport:
-    """Build a model; nothing is written before everything has been checked.
+    """Build a model; nothing is written until everything has been checked.
 
     Args:
         blueprint: the network.
         trained: weights, labels and calibration pictures.
         folder: where to write it.
-        on_progress: told about every step.
+        on_progress: called for every step.
 
     Raises:
-        UsageError: there is not one label for every class.
-        ModelMismatchError: the weights are not the network's; lists every fault.
+        UsageError: the number of labels is not the number of classes.
+        ModelMismatchError: the weights do not fit the network; lists every fault.
         ModelError: the network is too large for a file.
         OutputError: the folder cannot be written.
     """
     network = blueprint.network
     if len(trained.labels) != blueprint.classes:
-        msg = f"expected {blueprint.classes} labels, one a class, got {len(trained.labels)}"
+        msg = f"expected {blueprint.classes} labels, one per class, got {len(trained.labels)}"
         raise UsageError(msg)
     if 4 * network.parameter_count > MAX_FILE_BYTES:
         msg = (
@@ -114,9 +127,62 @@ def build_own(
         unlisted[FLOAT_FILE] = float_graph
     else:
         contents |= {FLOAT_FILE: float_graph, NUMPY_FILE: float_plan(network, weights)}
-    write_folder(folder, _card(blueprint, trained, describe(contents)), contents, unlisted)
-    sizes = {name: len(content) for name, content in {**contents, **unlisted}.items()}
+    card = _card(blueprint, trained, card_files(contents))
+    sizes = write_folder(folder, card, contents, unlisted)
     return BuildReport(folder, sizes, network.parameter_count)
+
+
+def write_folder(
+    folder: Path, card: AnyCard, files: Mapping[str, bytes], unlisted: Mapping[str, bytes]
+) -> dict[str, int]:
+    """Write a model folder such that a half-written one is never loaded.
+
+    Everything is first written to a temporary folder beside it, then moved file by file, the
+    card last. Until then loading fails, because the old card has other hashes.
+
+    Args:
+        folder: the model folder, created if it is missing; other files in it are kept.
+        card: lists `files`.
+        files: contents by name.
+        unlisted: further files, which are not on the card.
+
+    Returns:
+        The size in bytes of every file but the card, by name.
+
+    Raises:
+        OutputError: the folder or a file cannot be written.
+    """
+    text = card.model_dump_json(indent=2, exclude_none=True) + "\n"
+    contents = {**unlisted, **files, CARD_NAME: text.encode()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as draft:
+            for name, content in contents.items():
+                Path(draft, name).write_bytes(content)
+            for name in contents:
+                Path(draft, name).replace(folder / name)
+    except OSError as error:
+        msg = f"{folder}: the model cannot be written ({error.strerror})"
+        raise OutputError(msg) from None
+    return {name: len(content) for name, content in {**files, **unlisted}.items()}
+
+
+def card_files(files: Mapping[str, bytes]) -> dict[str, CardFile]:
+    """Return the size and hash of files, as a card lists them."""
+    return {
+        name: CardFile(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        for name, content in sorted(files.items())
+    }
+
+
+def calibrated_on(frames: Sequence[CalibrationImage], *, method: str) -> Calibration:
+    """Return a card's description of a calibration."""
+    return Calibration(
+        method=method,
+        frames=tuple(
+            CalibrationFrame(source=f.source, licence=f.licence, sha256=f.sha256) for f in frames
+        ),
+    )
 
 
 def _card(blueprint: Blueprint, trained: Trained, files: dict[str, CardFile]) -> AnyCard:
@@ -157,78 +223,12 @@ def _calibration(blueprint: Blueprint, frames: Sequence[CalibrationImage]) -> Ca
     outputs = (
         "box offsets -12..12, logits -8..8" if blueprint.head.is_detector else "logits likewise"
     )
-    return Calibration(
+    return calibrated_on(
+        frames,
         method=(
             "activations uint8: ReLU and ReLU6 0 to the largest value, sigmoid 0..1, all others "
             f"without the outermost {OUTLIER_SHARE:g} at either end, {outputs}; weights int8 per "
             "channel, 1x1 convolutions rounded to the inputs' covariance, biases corrected for "
             "the mean rounding error"
         ),
-        frames=tuple(
-            CalibrationFrame(source=f.source, licence=f.licence, sha256=f.sha256) for f in frames
-        ),
     )
-
-
-# FOLDED:
-# Writing a model folder so that nobody ever reads half of one.
-
-
-@dataclass(frozen=True, slots=True)
-class BuildReport:
-    """What a build made.
-
-    Attributes:
-        folder: the model folder.
-        sizes: bytes of every file written, by name, but for the card.
-        parameters: number of weights and biases.
-        measured: the figures that went into the card.
-    """
-
-    folder: Path
-    sizes: dict[str, int]
-    parameters: int
-    measured: tuple[Measurement, ...] = ()
-
-
-def describe(files: Mapping[str, bytes]) -> dict[str, CardFile]:
-    """Return size and hash of files, as the card lists them."""
-    return {
-        name: CardFile(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-        for name, content in sorted(files.items())
-    }
-
-
-def card_bytes(card: AnyCard) -> bytes:
-    """Return `card.json`."""
-    return (card.model_dump_json(indent=2, exclude_none=True) + "\n").encode()
-
-
-def write_folder(
-    folder: Path, card: AnyCard, files: Mapping[str, bytes], unlisted: Mapping[str, bytes]
-) -> None:
-    """Write a model folder.
-
-    Everything is first written to a folder beside it, then moved file by file, the card last:
-    until then the old card refuses new files, because it knows every file by its hash.
-
-    Args:
-        folder: the model folder, made where it is missing; other files in it are kept.
-        card: lists `files`.
-        files: contents by name.
-        unlisted: further files that the card does not know.
-
-    Raises:
-        OutputError: the folder or a file cannot be written.
-    """
-    contents = {**unlisted, **files, CARD_NAME: card_bytes(card)}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as made:
-            for name, content in contents.items():
-                Path(made, name).write_bytes(content)
-            for name in contents:
-                Path(made, name).replace(folder / name)
-    except OSError as error:
-        msg = f"{folder}: the model cannot be written ({error.strerror})"
-        raise OutputError(msg) from None

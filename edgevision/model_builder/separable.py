@@ -1,15 +1,15 @@
 """What a depthwise separable convolution saves, counted and measured on this machine.
 
-A standard convolution from C to C channels stands against the pair that replaces it: depthwise
-k x k and pointwise 1x1. Each stands in a small network between a 1x1 convolution that makes a
-map of C channels out of an image and a global mean:
+A standard convolution from C to C channels is compared with the pair that replaces it: depthwise
+k x k and pointwise 1x1. Each is placed in a small network between a 1x1 convolution that turns an
+image into a map of C channels and a global mean:
 
     image -> stem -> standard              -> pool -> output
     image -> stem -> depthwise, pointwise  -> pool -> output
     image -> stem                          -> pool -> output
 
-The third is what the other two have in common; its time is taken off theirs, so that what is
-left is the convolutions' own.
+The third is what the other two have in common; its time is subtracted from theirs, which leaves
+the time of the convolutions under test.
 """
 
 from __future__ import annotations
@@ -42,27 +42,21 @@ if TYPE_CHECKING:
     from edgevision.model_builder.weights import Weights
 
 ROUNDS = 9
-
 WARM_UP = 3
-
-ROUND_MS = 15.0  # of one network in one round: long against the clock and a scheduler's tick
-
+ROUND_MS = 15.0  # of one network in one round: long compared with the clock and a scheduler tick
 SEED = 1
-
 OUTPUT = "means"
 
-# Bounds of what is measured: a map and the weights of 32 MB, a run of less than a second.
+# Limits of a measurement: a map and weights of 32 MB each, a run of less than a second.
 MAX_KERNEL = 31
-
 MAX_NUMBERS = 1 << 23
-
 MAX_MULTIPLY_ADDS = 20_000_000_000
 
 Run: TypeAlias = Callable[[], object]
 
 
 class Form(Enum):
-    """What stands between stem and mean."""
+    """The layers between stem and mean."""
 
     STANDARD = "standard"
     SEPARABLE = "separable"
@@ -70,7 +64,7 @@ class Form(Enum):
 
 
 class Engine(Enum):
-    """What computes, with one thread."""
+    """The inference engine, with one thread."""
 
     FLOAT = "ONNX Runtime float"
     INT8 = "ONNX Runtime INT8"
@@ -82,7 +76,7 @@ class MeasuredConvolution:
     """A convolution of stride 1 with SAME padding.
 
     Attributes:
-        channels: of the map that it reads and of the one that it computes.
+        channels: of its input and its output.
         size: rows and columns of both.
         kernel: side of the square kernel.
     """
@@ -92,7 +86,7 @@ class MeasuredConvolution:
     kernel: int
 
     def check(self) -> None:
-        """Refuse what is none, and what this machine should not be asked for.
+        """Refuse impossible sizes and those too large to measure.
 
         Raises:
             UsageError: a number is out of bounds.
@@ -121,7 +115,7 @@ class MeasuredConvolution:
 
     @property
     def is_measurable(self) -> bool:
-        """Whether `check` lets it pass."""
+        """Whether `check` accepts it."""
         try:
             self.check()
         except UsageError:
@@ -129,7 +123,7 @@ class MeasuredConvolution:
         return True
 
     def network(self, form: Form) -> Network:
-        """Lay out one of the three networks."""
+        """Build one of the three networks."""
         graph = GraphBuilder(rows=self.size, columns=self.size, channels=3)
         x = graph.conv("stem", graph.image, self.channels, kernel=1)
         if form is Form.STANDARD:
@@ -141,7 +135,7 @@ class MeasuredConvolution:
         return graph.build(form.value)
 
     def cost(self, form: Form) -> Cost:
-        """Count the convolutions under test, as `model cost` counts."""
+        """Count the convolutions under test, as `model cost` does."""
         layers = network_cost(self.network(form)).layers
         return sum((layer.cost for layer in layers if layer.conv.name != "stem"), Cost())
 
@@ -156,11 +150,11 @@ class Timing:
     """One engine's times: medians over the rounds, one image, one thread.
 
     Attributes:
-        engine: what computed.
+        engine: the inference engine.
         standard_ms: the standard convolution.
         separable_ms: the depthwise and the pointwise one.
-        speedup: standard / separable, the median over the rounds; None where the separable
-            one is too short to be told from nothing.
+        speedup: standard / separable, the median over the rounds; None if the separable
+            one is too short to measure.
     """
 
     engine: Engine
@@ -171,19 +165,19 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A convolution, and how long each engine takes for both forms."""
+    """A convolution, and the time that each engine takes for both forms."""
 
     convolution: MeasuredConvolution
     timings: tuple[Timing, ...]
 
     @property
     def standard(self) -> Cost:
-        """Return what the standard form costs."""
+        """Return the cost of the standard form."""
         return self.convolution.cost(Form.STANDARD)
 
     @property
     def separable(self) -> Cost:
-        """Return what the separable form costs."""
+        """Return the cost of the separable form."""
         return self.convolution.cost(Form.SEPARABLE)
 
 
@@ -192,11 +186,11 @@ def measure_separable(
 ) -> tuple[Measured, ...]:
     """Measure convolutions; all engines and forms of one take turns in every round.
 
-    BLAS must have been told to use one thread before NumPy was loaded (`inference.blas`).
+    BLAS must have been limited to one thread before NumPy was loaded (`limit_blas`).
 
     Args:
-        convolutions: checked ones.
-        on_progress: told about every round.
+        convolutions: each must pass `check`.
+        on_progress: called for every round.
     """
     measured = []
     for index, convolution in enumerate(convolutions):
@@ -211,7 +205,7 @@ def measure_separable(
 
 
 def engine_runs(convolution: MeasuredConvolution) -> dict[tuple[Engine, Form], Run]:
-    """Return a call for every engine and form that computes the network once."""
+    """Return a function for every engine and form that runs its network once."""
     side = convolution.size
     image = np.random.default_rng(SEED).integers(0, 256, (side, side, 3), np.uint8)
     runs: dict[tuple[Engine, Form], Run] = {}
@@ -220,6 +214,31 @@ def engine_runs(convolution: MeasuredConvolution) -> dict[tuple[Engine, Form], R
         for engine, run in _runs(network, random_weights(network, seed=SEED), image).items():
             runs[engine, form] = run
     return runs
+
+
+def subtract_common(
+    engine: Engine, standard: Sequence[float], separable: Sequence[float], nothing: Sequence[float]
+) -> Timing:
+    """Subtract the time of what the networks have in common, round by round.
+
+    Args:
+        engine: the inference engine.
+        standard: milliseconds per run of the whole network with the standard convolution, one
+            value per round.
+        separable: the same, with the separable one.
+        nothing: the same, with neither.
+    """
+    own = [
+        (of_standard - common, of_separable - common)
+        for of_standard, of_separable, common in zip(standard, separable, nothing, strict=True)
+    ]
+    ratios = [first / second for first, second in own if second > 0]
+    return Timing(
+        engine,
+        standard_ms=max(0.0, statistics.median(first for first, _ in own)),
+        separable_ms=max(0.0, statistics.median(second for _, second in own)),
+        speedup=statistics.median(ratios) if len(ratios) == len(own) else None,
+    )
 
 
 def _runs(network: Network, weights: Weights, image: U8) -> dict[Engine, Run]:
@@ -246,31 +265,10 @@ def _measure(convolution: MeasuredConvolution, on_round: Callable[[int], None]) 
         on_round(done)
     return Measured(
         convolution,
-        tuple(timing(engine, *(rounds_ms[engine, form] for form in Form)) for engine in Engine),
-    )
-
-
-def timing(
-    engine: Engine, standard: Sequence[float], separable: Sequence[float], nothing: Sequence[float]
-) -> Timing:
-    """Take what the networks have in common off, round by round.
-
-    Args:
-        engine: what computed.
-        standard: milliseconds a run of the whole network, every round's.
-        separable: likewise.
-        nothing: likewise, of the network with neither.
-    """
-    own = [
-        (of_standard - common, of_separable - common)
-        for of_standard, of_separable, common in zip(standard, separable, nothing, strict=True)
-    ]
-    ratios = [first / second for first, second in own if second > 0]
-    return Timing(
-        engine,
-        standard_ms=max(0.0, statistics.median(first for first, _ in own)),
-        separable_ms=max(0.0, statistics.median(second for _, second in own)),
-        speedup=statistics.median(ratios) if len(ratios) == len(own) else None,
+        tuple(
+            subtract_common(engine, *(rounds_ms[engine, form] for form in Form))
+            for engine in Engine
+        ),
     )
 
 
@@ -281,7 +279,7 @@ def _runs_a_round(run: Run) -> int:
 
 def _mean_ms(run: Run, count: int) -> float:
     clock = SystemClock()
-    begin_ns = clock.monotonic_ns()
+    start_ns = clock.monotonic_ns()
     for _ in range(count):
         run()
-    return (clock.monotonic_ns() - begin_ns) / NS_PER_MS / count
+    return (clock.monotonic_ns() - start_ns) / NS_PER_MS / count

@@ -1,4 +1,4 @@
-"""Reading a published TFLite model's constants and matching them with named layers.
+"""Importing the weights of a published TFLite model: its constants, matched to named layers.
 
 Only the constants, strides and activations are taken from the file; the graph is ours.
 """
@@ -24,7 +24,6 @@ _ACTIVATIONS = {
     tflite.ActivationFunctionType.NONE: Activation.LINEAR,
     tflite.ActivationFunctionType.RELU6: Activation.RELU6,
 }
-
 _DTYPES = {tflite.TensorType.FLOAT16: np.float16, tflite.TensorType.FLOAT32: np.float32}
 
 
@@ -37,7 +36,7 @@ class PublishedConv:
         weight: float32 [out, in / groups, rows, columns].
         bias: float32 [out].
         stride: step of the kernel.
-        activation: what follows.
+        activation: applied to the result.
     """
 
     depthwise: bool
@@ -47,7 +46,7 @@ class PublishedConv:
     activation: Activation
 
     def faults(self, conv: Conv) -> list[str]:
-        """Say in what this is not the layer `conv`."""
+        """Return every difference from the layer `conv`, a line each."""
         compared = (
             ("depthwise", conv.is_depthwise, self.depthwise),
             ("weight", list(conv.weight_shape), list(self.weight.shape)),
@@ -63,11 +62,11 @@ class PublishedConv:
 
 
 def match(network: Network, published: tuple[PublishedConv, ...]) -> Weights:
-    """Give the published constants the names of the network's layers, both in graph order.
+    """Map the published constants to the network's layers, both in graph order.
 
     Raises:
-        ModelMismatchError: number, kind, shape, stride or activation differ anywhere; the
-            message has a line for every fault.
+        ModelMismatchError: number, kind, shape, stride or activation differ; the message has a
+            line for every fault.
     """
     convs = _published_order(network)
     faults = []
@@ -85,8 +84,22 @@ def match(network: Network, published: tuple[PublishedConv, ...]) -> Weights:
     return checked_weights(network, weights)
 
 
+def read_convs(content: bytes) -> tuple[PublishedConv, ...]:
+    """Return the convolutions of a TFLite flatbuffer in graph order.
+
+    Constants may be stored as float32, or as float16 behind a DEQUANTIZE operator.
+
+    Raises:
+        ModelError: the bytes are not a TFLite model, or one with other convolutions or constants.
+    """
+    if content[4:8] != b"TFL3":
+        msg = "expected a TFLite flatbuffer (TFL3), got something else: the package has changed"
+        raise ModelError(msg)
+    return _Reader(content).convs()
+
+
 def _published_order(network: Network) -> list[Conv]:
-    """Sort a predictor right behind the map it reads, where TensorFlow's exporter writes it."""
+    """Place a predictor right after the map it reads, as TensorFlow's exporter does."""
     position = {node.name: index for index, node in enumerate(network.nodes)}
     predictors = {
         source.name
@@ -102,22 +115,8 @@ def _published_order(network: Network) -> list[Conv]:
     return sorted(network.convs, key=key)
 
 
-def read_convs(content: bytes) -> tuple[PublishedConv, ...]:
-    """Return the convolutions of a TFLite flatbuffer in graph order.
-
-    Constants may be stored as float32, or as float16 behind a DEQUANTIZE operator.
-
-    Raises:
-        ModelError: the bytes are no TFLite model, or one that uses something else.
-    """
-    if content[4:8] != b"TFL3":
-        msg = "expected a TFLite flatbuffer (TFL3), got something else: the package has changed"
-        raise ModelError(msg)
-    return _Reader(content).convs()
-
-
 class _Reader:
-    """Walks the flatbuffer's only subgraph."""
+    """Reads the flatbuffer's only subgraph."""
 
     def __init__(self, content: bytes) -> None:
         self._model = tflite.Model.GetRootAs(content, 0)
@@ -160,7 +159,7 @@ class _Reader:
         ):
             msg = "expected convolutions with SAME padding, square strides, ReLU6 or no activation"
             raise ModelError(msg)
-        # TFLite stores [out, rows, columns, in], depthwise ones [1, rows, columns, out].
+        # TFLite stores [out, rows, columns, in], and depthwise weights [1, rows, columns, out].
         axes = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
         weight = self._constant(operator.Inputs(1)).transpose(axes)
         return PublishedConv(

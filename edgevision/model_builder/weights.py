@@ -1,4 +1,8 @@
-"""Named weights: checked against the network before anything is written."""
+"""Named weights: checked against a network, in a file, or random.
+
+A weights file is a NumPy archive (.npz) of one float32 array per name of
+`Network.weight_shapes`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ Weights: TypeAlias = Mapping[str, F32]
 
 MAX_BYTES = 2 << 30
 
-# E[f(x)^2] of a normal x of variance 1.
+# E[f(x)^2] of a standard normal x (mean 0, variance 1).
 MEAN_SQUARES = {
     Activation.LINEAR: 1.0,
     Activation.RELU: 0.5,
@@ -36,13 +40,12 @@ MEAN_SQUARES = {
     Activation.SIGMOID: 0.293,
 }
 
-IMAGE_MEAN_SQUARE = 1 / 3  # of evenly spread numbers of -1..1
-
-BIAS_SPREAD = 0.1
+IMAGE_MEAN_SQUARE = 1 / 3  # of numbers uniform in -1..1
+BIAS_SPREAD = 0.1  # standard deviation
 
 
 def checked_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> Weights:
-    """Return the weights when they are exactly the network's.
+    """Return the weights if they are exactly the network's.
 
     Raises:
         ModelMismatchError: names, types or shapes differ, or a value is not finite; the
@@ -65,39 +68,24 @@ def checked_weights(network: Network, weights: Mapping[str, NDArray[Any]]) -> We
     return {name: weights[name] for name in shapes}
 
 
-def _faults(name: str, array: NDArray[Any], shape: Shape) -> list[str]:
-    faults = []
-    if array.shape != shape:
-        faults.append(f"{name}: expected {list(shape)}, got {list(array.shape)}")
-    if array.dtype != np.float32:
-        faults.append(f"{name}: expected float32, got {array.dtype}")
-    elif not np.isfinite(array).all():
-        faults.append(f"{name}: expected finite numbers, got NaN or infinity")
-    return faults
-
-
 def layer_weights(weights: Weights, conv: Conv) -> tuple[F32, F32]:
-    """Return float32 [out, in / groups, kernel, kernel] and bias float32 [out] of a layer."""
+    """Return a layer's weight, float32 [out, in / groups, kernel, kernel], and bias [out]."""
     return weights[f"{conv.name}.weight"], weights[f"{conv.name}.bias"]
 
 
 def reading_bgr(network: Network, weights: Weights) -> Weights:
-    """Fold the colour order into the stem: weights trained on RGB, reordered to read BGR."""
+    """Reverse the stem's input channels, so that weights trained on RGB read a BGR image."""
     name = f"{network.stem.name}.weight"
     return {**weights, name: np.ascontiguousarray(weights[name][:, ::-1])}
 
 
-# FOLDED:
-# Weights in a file: a NumPy archive (.npz) of one float32 array for every name.
-
-
 def read_weights(path: Path) -> Mapping[str, NDArray[Any]]:
-    """Return the arrays by name, as they are: `checked_weights` says what is wrong with them.
+    """Return the arrays by name, unchecked: `checked_weights` finds what is wrong with them.
 
     Arrays of Python objects are never unpickled; they come back empty, of dtype object.
 
     Raises:
-        ModelError: the file cannot be read or is no NumPy archive.
+        ModelError: the file cannot be read or is not a NumPy archive.
     """
     try:
         check_regular(path)
@@ -112,17 +100,8 @@ def read_weights(path: Path) -> Mapping[str, NDArray[Any]]:
         msg = f"{path}: cannot be read ({error.strerror or error}): expected a .npz file of weights"
         raise ModelError(msg) from error
     except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        msg = f"{path}: expected a NumPy archive (.npz) of one array a name, got something else"
+        msg = f"{path}: expected a NumPy archive (.npz) with one array per name, got something else"
         raise ModelError(msg) from error
-
-
-def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
-    try:
-        return np.asarray(arrays[name])
-    except Exception as error:  # a header is Python source to NumPy, with all its errors
-        if "allow_pickle" not in str(error):
-            raise ValueError(str(error)) from error
-        return np.empty(0, object)
 
 
 def write_weights(path: Path, weights: Weights) -> None:
@@ -141,41 +120,57 @@ def write_weights(path: Path, weights: Weights) -> None:
         raise OutputError(msg) from None
 
 
-# FOLDED:
-# Weights for a network that nobody has trained, to try out its size and speed.
-#
-# Drawn from a normal distribution whose spread keeps values near 1 before every activation
-# (He et al. 2015, "Delving Deep into Rectifiers", section 2.2): one over the fan-in and over
-# the mean square of what the layer reads. That is 1/2 behind ReLU, hence He's factor of 2.
-
-
 def random_weights(network: Network, *, seed: int) -> Weights:
-    """Draw weights and biases for every layer; the same seed gives the same numbers.
+    """Draw weights for an untrained network, to try out its size and speed.
+
+    The normal distribution's variance keeps values near 1 before every activation (He et al.
+    2015, "Delving Deep into Rectifiers", section 2.2): 1 / (fan-in * mean square of the layer's
+    input). That mean square is 1/2 after ReLU, hence He's factor of 2.
 
     Args:
         network: the network.
-        seed: 0 or more.
+        seed: 0 or more; the same seed gives the same numbers.
     """
     rng = np.random.default_rng(seed)
-    squares = {network.input.name: IMAGE_MEAN_SQUARE}
+    mean_squares = {network.input.name: IMAGE_MEAN_SQUARE}
     weights: dict[str, F32] = {}
     for layer in network.layers:
-        squares[layer.name] = _mean_square(layer, squares)
+        mean_squares[layer.name] = _mean_square(layer, mean_squares)
         if isinstance(layer, Conv):
             fan_in = prod(layer.weight_shape[1:])
-            spread = 1 / sqrt(fan_in * squares[layer.source])
+            deviation = 1 / sqrt(fan_in * mean_squares[layer.source])
             drawn = rng.standard_normal(layer.weight_shape, np.float32)
-            weights[f"{layer.name}.weight"] = drawn * np.float32(spread)
+            weights[f"{layer.name}.weight"] = drawn * np.float32(deviation)
             drawn = rng.standard_normal(layer.output.channels, np.float32)
             weights[f"{layer.name}.bias"] = drawn * np.float32(BIAS_SPREAD)
     return weights
 
 
-def _mean_square(layer: Layer, squares: dict[str, float]) -> float:
+def _faults(name: str, array: NDArray[Any], shape: Shape) -> list[str]:
+    faults = []
+    if array.shape != shape:
+        faults.append(f"{name}: expected {list(shape)}, got {list(array.shape)}")
+    if array.dtype != np.float32:
+        faults.append(f"{name}: expected float32, got {array.dtype}")
+    elif not np.isfinite(array).all():
+        faults.append(f"{name}: expected finite numbers, got NaN or infinity")
+    return faults
+
+
+def _array(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(arrays[name])
+    except Exception as error:  # NumPy parses a header as Python source and raises all its errors
+        if "allow_pickle" not in str(error):
+            raise ValueError(str(error)) from error
+        return np.empty(0, object)
+
+
+def _mean_square(layer: Layer, mean_squares: dict[str, float]) -> float:
     if isinstance(layer, Conv):
         return MEAN_SQUARES[layer.activation]
     if isinstance(layer, Add):
-        return squares[layer.branch] + squares[layer.stream]
+        return mean_squares[layer.branch] + mean_squares[layer.stream]
     if isinstance(layer, SqueezeExcite):
-        return squares[layer.source] * squares[layer.factors]
-    return squares[layer.source]
+        return mean_squares[layer.source] * mean_squares[layer.factors]
+    return mean_squares[layer.source]

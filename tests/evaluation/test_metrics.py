@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgevision.boxes import iou_matrix
-from edgevision.evaluation.metrics import AveragePrecision, area_under_curve
+from edgevision.evaluation.ground_truth import AveragePrecision, area_under_curve
 
 ONE = np.array([[0, 0, 10, 10]], np.float32)
 FAR = np.array([[50, 50, 60, 60]], np.float32)

@@ -18,3 +18,11 @@ def test_building_without_its_extra_names_the_package_and_the_extra(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=rf'{package}.*pip install "\.\[build\]"'):
         importlib.import_module("edgevision.model_builder.build")
+
+
+def test_building_does_not_need_the_extra_evaluate(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(sys.modules):
+        if name.startswith(("edgevision.model_builder", "edgevision.evaluation")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "motmetrics", None)
+    importlib.import_module("edgevision.model_builder.build")

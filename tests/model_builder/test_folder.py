@@ -6,7 +6,7 @@ import pytest
 from fake_model import FakeModel
 
 from edgevision.errors import ModelError, OutputError
-from edgevision.model_builder.own_model import describe, write_folder
+from edgevision.model_builder.own_model import card_files, write_folder
 from edgevision.model_card import ModelCard, load_model
 
 
@@ -39,7 +39,7 @@ def test_writing_over_a_folder_replaces_its_files_and_keeps_others(
 
 def test_changed_bytes_no_longer_fit_the_description(fake_model: FakeModel, tmp_path: Path) -> None:
     card, files = card_and_files(fake_model)
-    assert describe(files) == dict(card.files)
+    assert card_files(files) == dict(card.files)
     write_folder(tmp_path / "model", card, {**files, card.labels: b"other\n"}, {})
     with pytest.raises(ModelError, match="was altered or cut short"):
         load_model(tmp_path / "model")

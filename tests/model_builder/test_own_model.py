@@ -210,7 +210,7 @@ def test_weights_that_do_not_fit_are_all_listed_and_nothing_is_written(tmp_path:
 
 def test_one_label_for_every_class_is_needed(tmp_path: Path) -> None:
     blueprint = small("mobilenet_v1", Head.SSD)
-    with pytest.raises(UsageError, match="expected 3 labels, one a class, got 2"):
+    with pytest.raises(UsageError, match="expected 3 labels, one per class, got 2"):
         build_own(
             blueprint,
             trained(blueprint, labels=("a", "b")),
