@@ -70,6 +70,15 @@ class Device:
         self._capture.set(key, value)
 
 
+def open_device(request: OpenRequest, _messages: Callable[[], str]) -> Device:
+    """Open a camera at this machine, as `SOURCES` names it.
+
+    Raises:
+        CameraError: there is no such device, or it cannot be opened.
+    """
+    return Device(request)
+
+
 def _check(path: Path) -> None:
     """Tell apart why a device cannot be a camera: OpenCV says the same to all.
 

@@ -14,6 +14,8 @@ from edgevision.config.source_url import csi_number
 from edgevision.errors import BadFrameError, CameraError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgevision.capture.worker_protocol import OpenRequest
     from edgevision.frames import U8
 
@@ -78,3 +80,12 @@ class CsiCamera:
         if self._request is not None:
             self._request.release()
             self._request = None
+
+
+def open_csi(request: OpenRequest, _messages: Callable[[], str]) -> CsiCamera:
+    """Open a CSI camera, as `SOURCES` names it.
+
+    Raises:
+        CameraError: picamera2 or the camera is missing, or another program uses the camera.
+    """
+    return CsiCamera(request)

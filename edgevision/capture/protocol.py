@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
+    from edgevision.capture.worker_protocol import OpenRequest
     from edgevision.frames import U8
 
 # Frames in a row that cannot be decoded, after which a source is opened again.
@@ -123,5 +125,29 @@ class Capturing(Protocol):
 
         Raises:
             BadFrameError: this frame cannot be decoded; the next one may be.
+        """
+        ...
+
+
+class RecordingOpener(Protocol):
+    """Opens a source that is not live, in the process and thread that read it."""
+
+    def __call__(self, source: str, /, *, fps: float | None) -> FrameSource:
+        """Open `source` as configured; `fps` is a pace in place of its own.
+
+        Raises:
+            SourceError: it cannot be opened.
+        """
+        ...
+
+
+class CameraOpener(Protocol):
+    """Opens a live source inside a capture worker."""
+
+    def __call__(self, request: OpenRequest, messages: Callable[[], str], /) -> Capturing:
+        """Open the camera; `messages` returns what this process has written since it was called.
+
+        Raises:
+            CameraError: it cannot be opened.
         """
         ...

@@ -12,7 +12,6 @@ from edgevision.capture.picture_health import ALIVE, PictureWatch
 from edgevision.capture.protocol import MAX_BAD_FRAMES, Arrival, Skipped
 from edgevision.capture.source import open_source
 from edgevision.clock import NS_PER_S
-from edgevision.config.source_url import SourceKind
 from edgevision.errors import BadFrameError, CameraError, SourceError
 from edgevision.events import DELIVERING, CameraState, Status
 from edgevision.frames import Frame
@@ -147,7 +146,7 @@ class CameraReader:
                     self._become("offline", STOPPED)
                     return
                 self._note_fault(error)
-                played = self.usable > usable and self._camera.kind is SourceKind.RECORDING
+                played = self.usable > usable and self._camera.kind.plays_once
                 if played and not self._camera.loop:  # once is enough, also of a damaged file
                     return
             except Exception:
@@ -250,7 +249,7 @@ class CameraReader:
             self._hint_at_stable_name()
 
     def _hint_at_stable_name(self) -> None:
-        if self._camera.kind is SourceKind.DEVICE:
+        if self._camera.kind.is_device:
             device = Path(self._camera.device_path)
             name = stable_name(device)
             if name is not None:

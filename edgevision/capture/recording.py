@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,8 +16,6 @@ from edgevision.errors import BadFrameError, SourceError
 from edgevision.files import read_regular
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgevision.capture.protocol import FrameSource
     from edgevision.frames import U8
 
@@ -62,7 +61,7 @@ def retrieved(capture: cv2.VideoCapture, shown: str, into: U8 | None = None) -> 
 class Recording(InThread):
     """A video file."""
 
-    def __init__(self, path: Path, *, fps: float | None = None) -> None:
+    def __init__(self, path: str | Path, *, fps: float | None = None) -> None:
         """Open the file.
 
         Args:
@@ -72,6 +71,7 @@ class Recording(InThread):
         Raises:
             SourceError: the file is absent, empty, or no video.
         """
+        path = Path(path)
         try:
             size = path.stat().st_size
             if path.is_dir() or size == 0:
@@ -196,12 +196,13 @@ def _is_cut_short(png: bytes) -> bool:
 class ImageFolder(InThread):
     """The images of a folder in the order of their names."""
 
-    def __init__(self, folder: Path, *, fps: float | None = None) -> None:
+    def __init__(self, folder: str | Path, *, fps: float | None = None) -> None:
         """List the folder.
 
         Raises:
             SourceError: the folder has no images or cannot be read.
         """
+        folder = Path(folder)
         try:
             self._paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
         except OSError as error:

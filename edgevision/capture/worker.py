@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pkgutil
 import signal
 import socket
 import sys
@@ -36,7 +37,7 @@ from edgevision.capture.worker_protocol import (
 from edgevision.errors import BadFrameError, CameraError
 
 if TYPE_CHECKING:
-    from edgevision.capture.protocol import Capturing
+    from edgevision.capture.protocol import CameraOpener, Capturing
     from edgevision.frames import U8
 
 # At most three are the daemon's (one waits, one is inferred, one was just taken), one holds the
@@ -195,20 +196,13 @@ def read(slots: Slots, camera: Capturing) -> NoReturn:
 
 
 def open_camera(request: OpenRequest, messages: MessageTap) -> Capturing:
-    """Open a live camera; what its kind needs is imported only then.
+    """Open a live camera; only now is what it needs imported.
 
     Raises:
         CameraError: it cannot be opened.
     """
-    camera: Capturing
-    if request.kind == "csi":
-        from edgevision.capture.picamera import CsiCamera  # noqa: PLC0415
-
-        camera = CsiCamera(request)
-    else:
-        from edgevision.capture.opencv_camera import Device, Stream  # noqa: PLC0415
-
-        camera = Device(request) if request.kind == "device" else Stream(request, messages.take)
+    opener: CameraOpener = pkgutil.resolve_name(request.opener)
+    camera = opener(request, messages.take)
     if request.rotation:
         from edgevision.capture.rotation import RotatedCamera  # noqa: PLC0415
 

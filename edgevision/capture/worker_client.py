@@ -15,7 +15,7 @@ import time
 import weakref
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,7 +33,6 @@ from edgevision.capture.worker_protocol import (
     send,
 )
 from edgevision.clock import NS_PER_S
-from edgevision.config.source_url import SourceKind
 from edgevision.errors import BadFrameError, CameraError
 
 if TYPE_CHECKING:
@@ -64,17 +63,11 @@ _FOREIGN = (
     "import sys; sys.path += sys.argv[2:]; from edgevision.capture.worker import main; main()"
 )
 
-_KINDS: dict[SourceKind, Literal["device", "csi", "stream"]] = {
-    SourceKind.DEVICE: "device",
-    SourceKind.CSI: "csi",
-    SourceKind.STREAM: "stream",
-}
-
 
 def open_request(camera: CameraConfig) -> OpenRequest:
     """Return what a worker needs to know of a live camera's configuration."""
     return OpenRequest(
-        kind=_KINDS[camera.kind],
+        opener=camera.kind.opener,
         source=camera.source,
         shown=camera.shown_source,
         width=camera.width,
@@ -84,6 +77,7 @@ def open_request(camera: CameraConfig) -> OpenRequest:
         rotation=camera.rotation,
         open_timeout_s=OPEN_TIMEOUT_S,
         read_timeout_s=camera.stall_after_s,
+        needs=camera.kind.needs,
     )
 
 
@@ -248,12 +242,12 @@ def _return(connection: socket.socket, record: Returned) -> None:
 
 
 def _command(request: OpenRequest, descriptor: int) -> list[str]:
-    """Return how to start the worker. The request goes over the socket: others see commands."""
-    own = request.kind != SourceKind.CSI.value or importlib.util.find_spec("picamera2") is not None
-    if own or not SYSTEM_PYTHON.exists():
+    """Return the worker's command line, without the request: any user can read it."""
+    found = importlib.util.find_spec(request.needs) is not None
+    if found or not SYSTEM_PYTHON.exists():
         return [sys.executable, "-P", "-m", "edgevision.capture.worker", str(descriptor)]
-    # picamera2 is there for the system's Python only. What that has itself comes first; ours and
-    # NumPy, where the system has none, last.
+    # Only the system's Python has the package, as with picamera2. Its own packages come first;
+    # ours and NumPy, in case it has none, last.
     ours = [str(Path(__file__).parents[2]), str(Path(np.__file__).parents[1])]
     return [str(SYSTEM_PYTHON), "-P", "-c", _FOREIGN, str(descriptor), *ours]
 

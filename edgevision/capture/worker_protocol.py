@@ -38,7 +38,7 @@ class OpenRequest:
     """Which camera to open, and how.
 
     Attributes:
-        kind: of source.
+        opener: `module:name` of the `CameraOpener`.
         source: as configured, with user and password.
         shown: the source without them.
         width, height: pixels to ask for.
@@ -47,9 +47,10 @@ class OpenRequest:
         rotation: degrees clockwise to turn each frame by.
         open_timeout_s: how long a connection may take.
         read_timeout_s: how long to wait for a frame.
+        needs: package that the opener imports.
     """
 
-    kind: Literal["device", "csi", "stream"]
+    opener: str
     source: str = field(repr=False)
     shown: str
     width: int | None = None
@@ -59,6 +60,7 @@ class OpenRequest:
     rotation: Literal[0, 90, 180, 270] = 0
     open_timeout_s: float = 5.0
     read_timeout_s: float = 10.0
+    needs: str = "cv2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,6 @@ from edgevision.config.source_url import (
     redact_url,
 )
 
-# Sources that can be asked for a size.
-_SIZED = frozenset({SourceKind.DEVICE, SourceKind.CSI})
-
 _Source = Annotated[str, Field(min_length=1, max_length=4096)]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -260,9 +257,9 @@ class CameraConfig(Section):
         expected = misspelt_address(source)
         if expected is not None:
             raise ValueError(expected)
-        if classify_source(source).is_live:
-            return source
-        return str(resolve(Path(source), info))
+        if classify_source(source).is_path:
+            return str(resolve(Path(source), info))
+        return source
 
     @field_serializer("source")
     def _without_secrets(self, source: str) -> str:
@@ -274,9 +271,8 @@ class CameraConfig(Section):
             msg = "expected loop only for recordings and image folders, got it for a live source"
             raise ValueError(msg)
         for key in ("width", "height", "pixel_format"):
-            takers = {SourceKind.DEVICE} if key == "pixel_format" else _SIZED
-            if getattr(self, key) is not None and self.kind not in takers:
-                msg = f"expected {key} only for devices, got it for a {self.kind.value}"
+            if getattr(self, key) is not None and key not in self.kind.takes:
+                msg = f"expected {key} only for devices, got it for a {self.kind.name}"
                 raise ValueError(msg)
         if (self.width is None) != (self.height is None):
             msg = "expected width and height together, got one of them"

@@ -18,7 +18,6 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from edgevision.config.camera import CameraConfig, DetectionConfig, SnapshotsConfig, TrackingConfig
 from edgevision.config.fields import FilePath, Name, Section, may_be_empty, resolve
 from edgevision.config.mqtt import ControlConfig, HomeAssistantConfig, MqttConfig
-from edgevision.config.source_url import SourceKind
 
 DATA_FOLDER = Path(__file__).parents[1] / "data"
 
@@ -151,7 +150,7 @@ class Config(Section):
             raise ValueError(msg)
         users: dict[str, str] = {}
         for name, camera in self.cameras.items():
-            if camera.enabled and camera.kind is SourceKind.DEVICE:
+            if camera.enabled and camera.kind.is_device:
                 first = users.setdefault(camera.device_path, name)
                 if first != name:
                     msg = f"expected one camera a device, got {first} and {name} on {camera.source}"

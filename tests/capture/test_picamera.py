@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def picamera2(
 ) -> None:
     """The fake, where only our Python finds it, or only the system's, as on a Raspberry Pi."""
     (tmp_path / "picamera2.py").write_text(FAKE, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     if request.param == "own":
         monkeypatch.syspath_prepend(tmp_path)
     else:
