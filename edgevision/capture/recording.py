@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import queue
-import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +32,6 @@ IMAGE_FPS = 10.0
 PNG = b"\x89PNG\r\n\x1a\n"
 
 DEPTH = 4
-
-POLL_S = 0.1
 
 
 def retrieved(capture: cv2.VideoCapture, shown: str, into: U8 | None = None) -> U8:
@@ -229,39 +227,41 @@ class ImageFolder(InThread):
         """Nothing is held open."""
 
 
-# FOLDED:
-# Decoding ahead: the next frames of a recording are made while the present one is used.
-
-
 class DecodedAhead(InThread):
-    """A recording that is decoded in a thread of its own. Loses nothing and keeps the order."""
+    """A recording whose next frames are decoded while the current one is used.
+
+    One thread of its own decodes them, so no frame is lost and the order is kept. At most
+    `DEPTH` frames wait, and one more is being decoded.
+    """
 
     def __init__(self, source: FrameSource) -> None:
-        """Begin to decode; `source` belongs to this object from now on."""
+        """Start to decode; this object closes `source`."""
         self._source = source
         self.fps = source.fps
         self.frame_count = source.frame_count
-        self._closing = threading.Event()
-        self._ready: queue.Queue[U8 | Exception | None] = queue.Queue(DEPTH)
-        self._grabbed: U8 | Exception | None = None
-        self._ended = False
-        self._thread = threading.Thread(target=self._decode, name="decode", daemon=True)
-        self._thread.start()
+        self._exhausted = False  # only the decoding thread reads and writes it
+        self._grabbed: U8 | BadFrameError | None = None
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._coming = deque(self._executor.submit(self._decode) for _ in range(DEPTH + 1))
 
     def grab(self) -> bool:
-        """Go to the next frame; False at the end.
+        """Wait for the next frame; False at the end.
 
         Raises:
             SourceError: the recording breaks off.
         """
-        if self._ended:
+        if not self._coming:
             return False
-        self._grabbed = self._ready.get()
-        if isinstance(self._grabbed, Exception) and not isinstance(self._grabbed, BadFrameError):
-            self._ended = True
-            raise self._grabbed
-        self._ended = self._grabbed is None
-        return not self._ended
+        coming, self._grabbed = self._coming.popleft(), None
+        try:
+            self._grabbed = coming.result()
+        finally:
+            if self._grabbed is None:  # the end, or an error
+                self._coming.clear()
+        if self._grabbed is None:
+            return False
+        self._coming.append(self._executor.submit(self._decode))
+        return True
 
     def retrieve(self) -> U8:
         """Return the grabbed frame.
@@ -269,35 +269,30 @@ class DecodedAhead(InThread):
         Raises:
             BadFrameError: it could not be decoded.
         """
-        if self._grabbed is None or isinstance(self._grabbed, Exception):
+        if self._grabbed is None or isinstance(self._grabbed, BadFrameError):
             raise self._grabbed or BadFrameError("expected grab before retrieve")
         return self._grabbed
 
     def close(self) -> None:
         """End the thread and release the source."""
-        self._ended = True
-        self._closing.set()
-        self._thread.join()
+        self._coming.clear()
+        self._executor.shutdown(cancel_futures=True)
         self._source.close()
 
-    def _decode(self) -> None:
-        try:
-            while self._source.grab():
-                try:
-                    item: U8 | Exception = self._source.retrieve()
-                except BadFrameError as error:
-                    item = error
-                if not self._hand_over(item):
-                    return
-            self._hand_over(None)
-        except Exception as error:  # noqa: BLE001 - whoever waits in grab must be told
-            self._hand_over(error)
+    def _decode(self) -> U8 | BadFrameError | None:
+        """Return the next frame, or what is wrong with it; None after the last and after an error.
 
-    def _hand_over(self, item: U8 | Exception | None) -> bool:
-        while not self._closing.is_set():
-            try:
-                self._ready.put(item, timeout=POLL_S)
-            except queue.Full:
-                continue
-            return True
-        return False
+        Raises:
+            SourceError: the recording breaks off.
+        """
+        if self._exhausted:
+            return None
+        self._exhausted = True
+        if not self._source.grab():
+            return None
+        try:
+            image: U8 | BadFrameError = self._source.retrieve()
+        except BadFrameError as error:
+            image = error
+        self._exhausted = False
+        return image

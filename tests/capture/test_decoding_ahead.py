@@ -102,7 +102,7 @@ def test_closing_while_frames_wait_ends_the_thread_and_closes_the_source() -> No
     wait_until(lambda: source.grabs == DEPTH + 1)
     ahead.close()
     assert source.closed
-    assert "decode" not in {thread.name for thread in threading.enumerate()}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
 def test_after_closing_there_is_no_next_frame() -> None:
