@@ -1,4 +1,4 @@
-"""Reading one camera in a thread: open, read, and after a fault open again, for ever."""
+"""The thread that reads one camera: it opens the source, and reopens it after every fault."""
 
 from __future__ import annotations
 
@@ -28,24 +28,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Pauses between attempts double from the first to the longest. A source that delivered for
+# STEADY_S is reopened after the first pause again.
 FIRST_PAUSE_S = 0.5
-
 LONGEST_PAUSE_S = 30.0
-
-# A source that has held for this long was a good one: after a fault it is tried again soon.
 STEADY_S = 5.0
 
+# Reasons of the state offline.
 STARTING = "starting"
-
 END_OF_RECORDING = "end of recording"
-
 STOPPED = "service stopped"
 
 BY_ID = Path("/dev/v4l/by-id")
 
 
 class CameraReader:
-    """A thread that keeps one camera's frames coming."""
+    """Reads one camera in a thread, through faults and reconnections, until it is stopped."""
 
     def __init__(
         self,
@@ -57,16 +55,16 @@ class CameraReader:
         opener: Callable[[CameraConfig], FrameSource] = open_source,
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
-        """Prepare; `start` opens the source.
+        """Set up the thread; `start` opens the source.
 
         Args:
             name: the camera's name.
             camera: its configuration.
             deliver: called with each frame on this reader's thread.
-            clock: where stamps come from.
+            clock: source of all timestamps.
             opener: opens the source.
-            first_pause_s: how long to wait, with jitter, before it is opened again after a
-                fault; doubles with each further one.
+            first_pause_s: pause, with jitter, before the source is reopened after a fault; it
+                doubles with each further fault.
         """
         self.name = name
         self.captured = 0
@@ -103,11 +101,11 @@ class CameraReader:
         return self.captured - self.unusable - self.overwritten
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start to read."""
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Ask the thread to end and wait for it; a blocked read of a file may outlast the wait."""
+        """Stop the thread and wait for it; a blocked read of a file may outlast the timeout."""
         self._stopping.set()
         source = self._source
         if source is not None:
@@ -116,7 +114,7 @@ class CameraReader:
             self._thread.join(timeout_s)
 
     def state(self) -> CameraState:
-        """Return the present state: stalled when an open source has been silent too long."""
+        """Return the current state: stalled if an open source has had no frame for too long."""
         state, last_ns, last_at = self._state, self._last_frame_ns, self._last_frame_at
         silent_s = (self._clock.monotonic_ns() - last_ns) / NS_PER_S
         if state.status in DELIVERING and silent_s > self._camera.stall_after_s:
@@ -132,7 +130,7 @@ class CameraReader:
     def _run(self) -> None:
         pause_s = self._first_pause_s
         while not self._stopping.is_set():
-            began_ns = self.turned_ns = self._clock.monotonic_ns()
+            opened_ns = self.turned_ns = self._clock.monotonic_ns()
             usable = self.usable
             try:
                 self._read_until_end()
@@ -147,13 +145,13 @@ class CameraReader:
                     return
                 self._note_fault(error)
                 played = self.usable > usable and self._camera.kind.plays_once
-                if played and not self._camera.loop:  # once is enough, also of a damaged file
+                if played and not self._camera.loop:  # a damaged file is not played again either
                     return
             except Exception:
                 log.exception("camera %s: unexpected fault", self.name)
                 self._become("offline", "unexpected fault, see the log")
             self.reconnects += 1
-            held_s = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
+            held_s = (self._clock.monotonic_ns() - opened_ns) / NS_PER_S
             if self.usable > usable and held_s >= STEADY_S:
                 pause_s = self._first_pause_s
             self._stopping.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
@@ -179,7 +177,7 @@ class CameraReader:
                     image = source.retrieve()
                     at_ns, at = arrival.captured_ns, arrival.captured_at
                     frame = Frame(self.name, sequence, image, at_ns, at)
-                    del image  # a slot that is shared with a worker goes back with its last name
+                    del image  # a worker's slot is returned with the last reference to it
                 except BadFrameError as error:
                     self.unusable += 1
                     bad += 1
@@ -189,8 +187,8 @@ class CameraReader:
                     continue
                 bad = 0
                 self._last_frame_ns, self._last_frame_at = at_ns, at
-                look = watch.see(frame.image, arrival) if watch else ALIVE
-                self._show(look, frame)
+                picture = watch.see(frame.image, arrival) if watch else ALIVE
+                self._note_picture(picture, frame)
                 self._deliver(frame)
                 del frame
             if self._stopping.is_set():
@@ -198,7 +196,7 @@ class CameraReader:
             if self.usable == usable:
                 msg = f"{self.shown_source}: no frame of it can be used"
                 raise SourceError(msg)
-            if source.fps is not None:  # the last frame has its time too before a loop begins
+            if source.fps is not None:  # the last frame is shown for its time, too, before a loop
                 self._keep_pace(next_ns, source.fps)
         finally:
             self._source = None
@@ -212,7 +210,7 @@ class CameraReader:
         )
 
     def _grab(self, source: FrameSource) -> bool:
-        """Wait for the next frame; count those that came before it and were skipped."""
+        """Wait for the next frame; count the frames that were skipped before it."""
         try:
             return source.grab()
         finally:
@@ -235,15 +233,15 @@ class CameraReader:
             wait_s = (due_ns - self.turned_ns) / NS_PER_S
         return due_ns + period_ns
 
-    def _show(self, look: PictureState, frame: Frame) -> None:
+    def _note_picture(self, picture: PictureState, frame: Frame) -> None:
         height, width = frame.image.shape[:2]
         reason = {
             "online": "frames arrive",
             "frozen": f"the same picture for {self._camera.frozen_after_s} s",
             "black": f"a black picture for {self._camera.black_after_s} s",
-        }[look.status]
-        since = look.began.captured_at if look.began else None
-        self._become(look.status, reason, since=since, frame_size=(width, height))
+        }[picture.status]
+        since = picture.since.captured_at if picture.since else None
+        self._become(picture.status, reason, since=since, frame_size=(width, height))
         if not self._hinted:
             self._hinted = True
             self._hint_at_stable_name()
@@ -253,10 +251,10 @@ class CameraReader:
             device = Path(self._camera.device_path)
             name = stable_name(device)
             if name is not None:
-                log.info("camera %s: %s is also %s, which stays", self.name, device, name)
+                log.info("camera %s: %s is also %s, which stays the same", self.name, device, name)
 
     def _note_fault(self, error: SourceError) -> None:
-        """Go offline, or stay stalled: a camera that delivered and fell silent is still that."""
+        """Go offline; or stalled, if a camera that delivered frames fell silent or hung."""
         fault = error.fault if isinstance(error, CameraError) else None
         before = self._state.status
         if fault in {"no_frames", "hung"} and (before == "stalled" or before in DELIVERING):
@@ -281,14 +279,10 @@ class CameraReader:
         self._state = CameraState(status, reason, since, fault, frame_size or was.frame_size)
 
 
-# FOLDED:
-# Names of USB cameras that stay the same.
-
-
 def stable_name(device: Path, folder: Path = BY_ID) -> Path | None:
-    """Return the name under which udev finds this camera wherever it is plugged in, if any.
+    """Return the link to this USB camera that udev keeps wherever it is plugged in, if any.
 
-    None for a name that is in `folder` already, and for devices that have none.
+    None for a path in `folder` itself, and for a device without a link there.
     """
     if device.parent == folder:
         return None

@@ -1,4 +1,7 @@
-"""Recordings, and what an opened `VideoCapture` gives."""
+"""Recordings: video files and folders of images, decoded ahead where they are replayed.
+
+The readers of single images and of the frames of a `VideoCapture` are here, too.
+"""
 
 from __future__ import annotations
 
@@ -19,41 +22,17 @@ if TYPE_CHECKING:
     from edgevision.capture.protocol import FrameSource
     from edgevision.frames import U8
 
+# Pace of a video file that states none, or one above the maximum; and of a folder of images.
 DEFAULT_FPS = 25.0
-
 MAX_FPS = 1000.0
-
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-
-MAX_FILE_BYTES = 256 << 20
-
 IMAGE_FPS = 10.0
 
+# Image files.
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+MAX_FILE_BYTES = 256 << 20
 PNG = b"\x89PNG\r\n\x1a\n"
 
-DEPTH = 4
-
-
-def retrieved(capture: cv2.VideoCapture, shown: str, into: U8 | None = None) -> U8:
-    """Return the frame that `capture` has grabbed, uint8 [h, w, 3] BGR.
-
-    Args:
-        capture: where it comes from.
-        shown: what to call that in errors.
-        into: an array to decode into; if its shape does not fit, the result is another.
-
-    Raises:
-        BadFrameError: it cannot be decoded.
-    """
-    try:
-        decoded, image = capture.retrieve(into)
-    except cv2.error as error:
-        msg = f"{shown}: a frame cannot be decoded ({error.err})"
-        raise BadFrameError(msg) from None
-    if not decoded or image is None or image.size == 0:
-        msg = f"{shown}: expected a picture, got an empty frame"
-        raise BadFrameError(msg)
-    return np.asarray(image, np.uint8)
+DEPTH = 4  # decoded frames that wait
 
 
 class Recording(InThread):
@@ -67,7 +46,7 @@ class Recording(InThread):
             fps: pace in place of the file's own.
 
         Raises:
-            SourceError: the file is absent, empty, or no video.
+            SourceError: the file is absent, empty, or not a video.
         """
         path = Path(path)
         try:
@@ -81,12 +60,12 @@ class Recording(InThread):
         except OSError as error:
             msg = f"{path}: cannot be read ({error.strerror})"
             raise SourceError(msg) from None
-        # A RIFF file, AVI for one, begins with its own length.
-        says = int.from_bytes(header[4:8], "little") + 8 if header[:4] == b"RIFF" else 0
-        self._cut_short = size < says
-        promised = None if self._cut_short else _motion_jpeg_frames(header)
+        # A RIFF file, such as AVI, starts with its own length.
+        stated = int.from_bytes(header[4:8], "little") + 8 if header[:4] == b"RIFF" else 0
+        self._cut_short = size < stated
+        frames = None if self._cut_short else _motion_jpeg_frames(header)
         self._shown = str(path)
-        self._capture = _open_recording(path, promised)
+        self._capture = _open_recording(path, frames)
         if not self._capture.isOpened():
             msg = f"{path}: expected a video that FFmpeg can read, got something else"
             raise SourceError(msg)
@@ -104,7 +83,7 @@ class Recording(InThread):
         if self._grabbed == 0:
             msg = f"{self._shown}: expected a video, but no frame of it can be decoded"
             raise SourceError(msg)
-        # Containers round their frame count; a file cut short lacks more than that.
+        # Containers round their frame count; a file that is cut short lacks more than that.
         expected = self.frame_count or 0
         if self._grabbed < (expected if self._cut_short else 0.95 * expected - 2):
             msg = (
@@ -121,74 +100,6 @@ class Recording(InThread):
     def close(self) -> None:
         """Release the file."""
         self._capture.release()
-
-
-def _open_recording(path: Path, promised: int | None) -> cv2.VideoCapture:
-    """Open with OpenCV's own Motion JPEG reader where that can read all of it, else FFmpeg.
-
-    FFmpeg's conversion to BGR differs by up to 2 levels between x86 and ARM, OpenCV's reader
-    gives the same pixels on both. But it stops without a word where a file's index ends.
-    """
-    if promised is not None:
-        capture = cv2.VideoCapture(str(path), cv2.CAP_OPENCV_MJPEG)
-        if capture.isOpened() and capture.get(cv2.CAP_PROP_FRAME_COUNT) == promised:
-            return capture
-        capture.release()
-    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-
-
-def _motion_jpeg_frames(header: bytes) -> int | None:
-    """Return dwTotalFrames of an AVI file's main header if its video is Motion JPEG."""
-    if header[:4] != b"RIFF" or header[8:12] != b"AVI " or b"vidsMJPG" not in header:
-        return None
-    return int.from_bytes(header[48:52], "little")
-
-
-# FOLDED:
-# Still images: single files and folders of them played as a recording.
-
-
-def read_image(path: Path) -> U8:
-    """Read an image file.
-
-    Returns:
-        uint8 [h, w, 3] BGR; grey images and images with transparency are converted.
-
-    Raises:
-        BadFrameError: the file is absent, too large, or no image OpenCV can decode.
-    """
-    try:
-        content = read_regular(path, MAX_FILE_BYTES)
-    except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror})"
-        raise BadFrameError(msg) from None
-    if not 0 < len(content) <= MAX_FILE_BYTES:
-        msg = f"{path}: expected an image of 1 to {MAX_FILE_BYTES} bytes, got {len(content)}"
-        raise BadFrameError(msg)
-    image = None
-    if not (content.startswith(PNG) and _is_cut_short(content)):
-        with contextlib.suppress(cv2.error):
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        msg = f"{path}: expected a JPEG, PNG or other image OpenCV knows, got something else"
-        raise BadFrameError(msg)
-    return np.asarray(image, np.uint8)
-
-
-def _is_cut_short(png: bytes) -> bool:
-    """Return whether a chunk claims to be longer than the file.
-
-    OpenCV 5 allocates what a chunk claims, up to 2 GB, before it reads it.
-    """
-    start = len(PNG)
-    while start + 8 <= len(png):  # length and type; behind the data stand 4 bytes of checksum
-        end = start + 12 + int.from_bytes(png[start : start + 4], "big")
-        if end > len(png):
-            return True
-        if png[start + 4 : start + 8] == b"IEND":
-            return False
-        start = end
-    return False
 
 
 class ImageFolder(InThread):
@@ -215,7 +126,7 @@ class ImageFolder(InThread):
         self.frame_count = len(self._paths)
 
     def grab(self) -> bool:
-        """Go to the next image; False after the last."""
+        """Advance to the next image; False after the last."""
         self._next += 1
         return self._next <= len(self._paths)
 
@@ -224,7 +135,7 @@ class ImageFolder(InThread):
         return read_image(self._paths[self._next - 1])
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
 
 class DecodedAhead(InThread):
@@ -296,3 +207,89 @@ class DecodedAhead(InThread):
             image = error
         self._exhausted = False
         return image
+
+
+def retrieved(capture: cv2.VideoCapture, shown: str, into: U8 | None = None) -> U8:
+    """Return the frame that `capture` has grabbed, uint8 [h, w, 3] BGR.
+
+    Args:
+        capture: the opened file, device or stream.
+        shown: its name in errors.
+        into: an array to decode into; if its shape does not fit, a new one is returned.
+
+    Raises:
+        BadFrameError: it cannot be decoded.
+    """
+    try:
+        decoded, image = capture.retrieve(into)
+    except cv2.error as error:
+        msg = f"{shown}: a frame cannot be decoded ({error.err})"
+        raise BadFrameError(msg) from None
+    if not decoded or image is None or image.size == 0:
+        msg = f"{shown}: expected a picture, got an empty frame"
+        raise BadFrameError(msg)
+    return np.asarray(image, np.uint8)
+
+
+def read_image(path: Path) -> U8:
+    """Read an image file.
+
+    Returns:
+        uint8 [h, w, 3] BGR; grey images and images with transparency are converted.
+
+    Raises:
+        BadFrameError: the file is absent, too large, or not an image that OpenCV can decode.
+    """
+    try:
+        content = read_regular(path, MAX_FILE_BYTES)
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror})"
+        raise BadFrameError(msg) from None
+    if not 0 < len(content) <= MAX_FILE_BYTES:
+        msg = f"{path}: expected an image of 1 to {MAX_FILE_BYTES} bytes, got {len(content)}"
+        raise BadFrameError(msg)
+    image = None
+    if not (content.startswith(PNG) and _is_cut_short(content)):
+        with contextlib.suppress(cv2.error):
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        msg = f"{path}: expected a JPEG, PNG or other image OpenCV knows, got something else"
+        raise BadFrameError(msg)
+    return np.asarray(image, np.uint8)
+
+
+def _open_recording(path: Path, frames: int | None) -> cv2.VideoCapture:
+    """Open with OpenCV's own Motion JPEG reader if it can read all `frames`, else with FFmpeg.
+
+    FFmpeg's conversion to BGR differs by up to 2 levels between x86 and ARM; OpenCV's reader
+    gives the same pixels on both. But it stops without an error where a file's index ends.
+    """
+    if frames is not None:
+        capture = cv2.VideoCapture(str(path), cv2.CAP_OPENCV_MJPEG)
+        if capture.isOpened() and capture.get(cv2.CAP_PROP_FRAME_COUNT) == frames:
+            return capture
+        capture.release()
+    return cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+
+
+def _motion_jpeg_frames(header: bytes) -> int | None:
+    """Return dwTotalFrames of an AVI file's main header, if its video is Motion JPEG."""
+    if header[:4] != b"RIFF" or header[8:12] != b"AVI " or b"vidsMJPG" not in header:
+        return None
+    return int.from_bytes(header[48:52], "little")
+
+
+def _is_cut_short(png: bytes) -> bool:
+    """Return whether a chunk states a length beyond the end of the file.
+
+    OpenCV 5 allocates the stated length, up to 2 GB, before it reads the chunk.
+    """
+    start = len(PNG)
+    while start + 8 <= len(png):  # length and type; 4 bytes of checksum follow the data
+        end = start + 12 + int.from_bytes(png[start : start + 4], "big")
+        if end > len(png):
+            return True
+        if png[start + 4 : start + 8] == b"IEND":
+            return False
+        start = end
+    return False

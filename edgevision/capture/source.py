@@ -1,7 +1,7 @@
-"""Opening any source of the table `SOURCES`, which `config/source_url.py` holds.
+"""Opening any source of `config.source_url.SOURCES`, the table of sources.
 
-A module of its own because it imports the worker's client and the rotation, which import each
-other no more than the sources do.
+A module of its own because it joins what is independent: the client of the capture worker, the
+rotation of frames, and each source, which is imported when it is opened.
 """
 
 from __future__ import annotations

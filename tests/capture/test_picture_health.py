@@ -97,7 +97,7 @@ def test_the_time_of_a_frozen_picture_is_that_of_its_first_frame(scene: U8) -> N
     first = Arrival(0, NOON)
     watch.see(scene, first)
     look = watch.see(scene, Arrival(3 * NS_PER_S, NOON + timedelta(seconds=3)))
-    assert (look.status, look.began) == ("frozen", first)
+    assert (look.status, look.since) == ("frozen", first)
 
 
 @pytest.mark.parametrize("deviation", [1, 2, 4])
