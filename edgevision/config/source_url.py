@@ -1,4 +1,4 @@
-"""The table of sources, and what the text of an address tells: its kind, its host, its secrets.
+"""The table of sources, and functions on the text of an address: its kind, host and secrets.
 
 `SOURCES` has one line for each kind of source: how it is written, what it can be asked for, and
 which function in capture/ opens it. Another source is one new file there and one line here. The
