@@ -65,9 +65,7 @@ class Overrides:
         result, dropped = _laid_over(config, labels, self._kept)
         if dropped:
             for setting, why in dropped.items():
-                log.warning(
-                    "%s, changed by a request, is as in the file again: %s", setting.path, why
-                )
+                log.warning("%s: the value set by a request is dropped: %s", setting.path, why)
                 del self._kept[setting]
             self._write()
         return result
@@ -266,7 +264,7 @@ def _laid_over(
         elif setting.camera is not None and setting.camera not in config.cameras:
             dropped[setting] = f"there is no camera {setting.camera}"
         elif now != override.replaced:
-            dropped[setting] = "it has another value there than before"
+            dropped[setting] = "the file has another value than before"
         else:
             try:
                 result = setting.put(result, override.value)

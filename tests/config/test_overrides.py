@@ -171,8 +171,10 @@ def test_a_value_that_was_edited_in_the_file_since_wins_for_good(
     edited = config(detection={"min_score": 0.5})
     assert Overrides(tmp_path).apply(edited, LABELS).detection.min_score == 0.5
     assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("detection.min_score, changed by a request, is as in ")
-    assert caplog.messages[0].endswith(": it has another value there than before")
+    assert caplog.messages[0].startswith(
+        "detection.min_score: the value set by a request is dropped"
+    )
+    assert caplog.messages[0].endswith(": the file has another value than before")
     assert Overrides(tmp_path).apply(config(), LABELS).detection.min_score == 0.4
 
 
