@@ -62,7 +62,7 @@ class Overrides:
             config: the configuration in the file.
             labels: the labels of its model.
         """
-        result, dropped = _laid_over(config, labels, self._kept)
+        result, dropped = _with_overrides(config, labels, self._kept)
         if dropped:
             for setting, why in dropped.items():
                 log.warning("%s: the value set by a request is dropped: %s", setting.path, why)
@@ -100,7 +100,7 @@ class Overrides:
         if len(kept) > MAX_OVERRIDES:
             msg = f"expected at most {MAX_OVERRIDES} settings changed by requests, got one more"
             raise ConfigError(msg)
-        result, _ = _laid_over(config, labels, kept)
+        result, _ = _with_overrides(config, labels, kept)
         take(result)
         self._kept = kept
         return self._write()
@@ -245,7 +245,7 @@ class _File(BaseModel):
     overrides: Annotated[list[_Entry], Field(max_length=MAX_OVERRIDES)]
 
 
-def _laid_over(
+def _with_overrides(
     config: Config, labels: Collection[str], kept: Mapping[Setting, _Override]
 ) -> tuple[Config, dict[Setting, str]]:
     """Return the configuration with all overrides that apply, and why the others do not.

@@ -115,7 +115,7 @@ def test_a_csi_camera_that_is_not_there_is_named() -> None:
     assert caught.value.fault == "no_device"
 
 
-def test_without_picamera2_what_to_install_is_said() -> None:
+def test_without_picamera2_the_error_names_the_package_to_install() -> None:
     camera = worker()
     with pytest.raises(CameraError, match="apt-get install python3-picamera2") as caught:
         camera.grab()

@@ -51,7 +51,7 @@ PASSWORD = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=
         ("a\0b", "recording"),
     ],
 )
-def test_a_source_is_told_by_its_form(source: str, kind: str) -> None:
+def test_the_form_of_a_source_says_its_kind(source: str, kind: str) -> None:
     assert classify_source(source).name == kind
 
 
