@@ -19,11 +19,15 @@ from edgevision.capture.worker_client import CameraWorker, open_request
 from edgevision.clock import ManualClock
 from edgevision.config import source_url
 from edgevision.config.camera import CameraConfig
+from edgevision.config.settings import Config
 from edgevision.config.source_url import SOURCES, SourceKind
 from edgevision.errors import BadFrameError
+from edgevision.evaluation.replay import Replay
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fake_model import FakeModel
 
     from edgevision.frames import U8, Frame
 
@@ -117,6 +121,21 @@ def test_its_frames_can_be_decoded_ahead_for_a_replay() -> None:
         values.append(int(opened.retrieve()[0, 0, 0]))
     opened.close()
     assert values == [7, 8]
+
+
+@pytest.mark.usefixtures("greys")
+def test_its_frames_are_replayed_through_the_pipeline(fake_model: FakeModel) -> None:
+    camera = {"source": "greys:0,255,0", "fps": 2.0}
+    config = Config.model_validate({"model": fake_model.folder, "cameras": {"yard": camera}})
+    replay = Replay(config, camera="yard")
+    counts: list[int | None] = []
+    results = [each.result for each in replay.play(config.cameras["yard"], counts.append)]
+    assert counts == [3]
+    assert [[found.label for found in result.objects] for result in results] == [
+        [],
+        ["Cat", "Person"],
+        [],
+    ]
 
 
 @pytest.mark.usefixtures("greys")
