@@ -161,46 +161,49 @@ class CameraReader:
         self._accounted = Skipped()
         source = self._source = self._opener(self._camera)
         try:
-            watch = self._watch()
-            next_ns = self._clock.monotonic_ns()
-            usable, bad = self.usable, 0
-            while not self._stopping.is_set() and self._grab(source):
-                self.turned_ns = self._clock.monotonic_ns()
-                if source.fps is not None:
-                    next_ns = self._keep_pace(next_ns, source.fps)
-                arrival = source.arrival
-                if arrival is None:
-                    arrival = Arrival(self._clock.monotonic_ns(), self._clock.wall())
-                sequence = self.captured
-                self.captured += 1
-                try:
-                    image = source.retrieve()
-                    at_ns, at = arrival.captured_ns, arrival.captured_at
-                    frame = Frame(self.name, sequence, image, at_ns, at)
-                    del image  # a worker's slot is returned with the last reference to it
-                except BadFrameError as error:
-                    self.unusable += 1
-                    bad += 1
-                    if bad >= MAX_BAD_FRAMES:
-                        msg = f"{error} ({bad} times in a row)"
-                        raise SourceError(msg) from None
-                    continue
-                bad = 0
-                self._last_frame_ns, self._last_frame_at = at_ns, at
-                picture = watch.see(frame.image, arrival) if watch else ALIVE
-                self._note_picture(picture, frame)
-                self._deliver(frame)
-                del frame
+            usable = self.usable
+            due_ns = self._read_frames(source)
             if self._stopping.is_set():
                 return
             if self.usable == usable:
                 msg = f"{self.shown_source}: no frame of it can be used"
                 raise SourceError(msg)
             if source.fps is not None:  # the last frame is shown for its time, too, before a loop
-                self._keep_pace(next_ns, source.fps)
+                self._keep_pace(due_ns, source.fps)
         finally:
             self._source = None
             source.close()
+
+    def _read_frames(self, source: FrameSource) -> int:
+        """Deliver every frame until the source ends; return when a further one would be due."""
+        watch = self._watch()
+        due_ns, bad = self._clock.monotonic_ns(), 0
+        while not self._stopping.is_set() and self._grab(source):
+            self.turned_ns = self._clock.monotonic_ns()
+            if source.fps is not None:
+                due_ns = self._keep_pace(due_ns, source.fps)
+            arrival = source.arrival or Arrival(self._clock.monotonic_ns(), self._clock.wall())
+            try:
+                frame = self._retrieve(source, arrival)
+            except BadFrameError as error:
+                self.unusable += 1
+                bad += 1
+                if bad >= MAX_BAD_FRAMES:
+                    msg = f"{error} ({bad} times in a row)"
+                    raise SourceError(msg) from None
+                continue
+            bad = 0
+            self._last_frame_ns, self._last_frame_at = frame.captured_ns, frame.captured_at
+            self._note_picture(watch.see(frame.image, arrival) if watch else ALIVE, frame)
+            self._deliver(frame)
+            del frame  # a worker's slot is returned with the last reference to its frame
+        return due_ns
+
+    def _retrieve(self, source: FrameSource, arrival: Arrival) -> Frame:
+        sequence = self.captured
+        self.captured += 1
+        image = source.retrieve()
+        return Frame(self.name, sequence, image, arrival.captured_ns, arrival.captured_at)
 
     def _watch(self) -> PictureWatch | None:
         if not self._camera.kind.is_live:

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NUMBER = re.compile(r"[0-9]{1,3}\Z")
-
 _CSI = re.compile(r"csi(?::([0-9]{1,2}))?\Z")
-
-
 _STREAM = re.compile(r"(rtsps?|https?|rtmps?|udp|tcp|srt)://", re.IGNORECASE)
 
 
@@ -30,17 +27,17 @@ class SourceKind:
     """One kind of source.
 
     Attributes:
-        name: what it is called in messages.
+        name: its name in messages.
         matches: whether a configured source, as text, is of this kind.
         opener: `module:name` of what opens it: a `capture.protocol.CameraOpener` where it is
             live, else a `RecordingOpener`.
         needs: the package that the opener imports.
         is_live: frames arrive whether or not they are taken. A live source is read in a capture
-            worker, opened again after every fault, and can be stalled, frozen or black. Any other
-            is played in the reader's thread at its own pace and has an end.
+            worker, reopened after every fault, and can be frozen or black. Any other is played in
+            the reader's thread at its own pace and has an end.
         is_path: the source is a file or folder, relative to the configuration file's folder.
         is_device: the source is a file of Video4Linux, which only one camera can use.
-        plays_once: after a fault in the middle it is not played again from its start.
+        plays_once: a fault after its first frames ends it; it is not started over.
         takes: keys of a camera's configuration that it can be asked for.
     """
 
@@ -119,7 +116,7 @@ def is_loopback(host: str) -> bool:
 
 
 def misspelt_address(source: str) -> str | None:
-    """Return what was expected where a source looks like an address but is not one we open.
+    """Return what was expected if a source looks like an address but is not one we open.
 
     The answer never repeats the source: it may hold a password.
     """
