@@ -1,7 +1,7 @@
-"""Time: one clock, and the two meters that are built on it.
+"""Time: the clock, and the two meters that are built on it.
 
-Every duration, timeout and rate is monotonic. The wall clock is read once a frame, after
-the frame has arrived, and only to be published: a clock step changes no behaviour.
+Every duration, timeout and rate is monotonic. The wall clock is read once per frame, after the
+frame has arrived, and only for publishing: a clock step changes no behaviour.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 NS_PER_S = 1_000_000_000
-
 NS_PER_MS = 1_000_000
 
 
@@ -42,7 +41,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that moves only when told to, for replays and tests."""
+    """A clock that moves only when it is advanced, for replays and tests."""
 
     def __init__(self, *, wall: datetime = datetime(1970, 1, 1, tzinfo=UTC)) -> None:
         """Start at monotonic zero and the given time of day."""
@@ -50,11 +49,11 @@ class ManualClock:
         self._wall = wall
 
     def monotonic_ns(self) -> int:
-        """Return the nanoseconds advanced so far."""
+        """Return by how many nanoseconds it has been advanced."""
         return self._now_ns
 
     def wall(self) -> datetime:
-        """Return the start time plus what was advanced and stepped."""
+        """Return the start time plus all that it was advanced and stepped by."""
         return self._wall
 
     def advance(self, seconds: float) -> None:
@@ -66,15 +65,15 @@ class ManualClock:
         self._wall += timedelta(seconds=seconds)
 
     def step_wall(self, seconds: float) -> None:
-        """Set the time of day forward or back, as NTP does on a board without an RTC."""
+        """Step the time of day forward or back, as NTP does on a board without an RTC."""
         self._wall += timedelta(seconds=seconds)
 
 
 class RateMeter:
-    """Events a second over a sliding window.
+    """Events per second over a sliding window.
 
-    n stamps span n-1 intervals, so the rate is (n - 1) / (last - first); dividing n by the
-    span reads high. Stamps older than the window are forgotten, so a stalled source reads
+    n stamps span n - 1 intervals, so the rate is (n - 1) / (last - first); dividing n by the
+    span reads high. Stamps older than the window are dropped, so a stalled source reads
     0.0 once the window has passed.
     """
 
@@ -85,18 +84,18 @@ class RateMeter:
 
     def mark(self, now_s: float) -> None:
         """Count one event at monotonic second `now_s`."""
-        self._forget(now_s)
+        self._drop_old(now_s)
         self._stamps_s.append(now_s)
 
     def rate_hz(self, now_s: float) -> float:
-        """Return events a second at `now_s`; 0.0 with fewer than two events in the window."""
-        self._forget(now_s)
+        """Return events per second at `now_s`; 0.0 with fewer than two events in the window."""
+        self._drop_old(now_s)
         if len(self._stamps_s) < 2:
             return 0.0
         span_s = self._stamps_s[-1] - self._stamps_s[0]
         return (len(self._stamps_s) - 1) / span_s if span_s > 0 else 0.0
 
-    def _forget(self, now_s: float) -> None:
+    def _drop_old(self, now_s: float) -> None:
         while self._stamps_s and now_s - self._stamps_s[0] > self.window_s:
             self._stamps_s.popleft()
 
@@ -114,15 +113,15 @@ class LatencyWindow:
     """The last `capacity` durations, in milliseconds, and their percentiles."""
 
     def __init__(self, capacity: int = 512) -> None:
-        """Keep at most `capacity` durations; the oldest go first."""
+        """Keep at most `capacity` durations; the oldest are dropped first."""
         self._values_ms: deque[float] = deque(maxlen=capacity)
 
     def add(self, value_ms: float) -> None:
-        """Keep one duration."""
+        """Add one duration."""
         self._values_ms.append(value_ms)
 
     def percentiles(self) -> Percentiles | None:
-        """Return nearest-rank percentiles of what is kept, or None when it is empty."""
+        """Return nearest-rank percentiles of what is kept, or None if it is empty."""
         return percentiles(self._values_ms)
 
 
@@ -130,14 +129,15 @@ def percentiles(values_ms: deque[float] | list[float]) -> Percentiles | None:
     """Return the nearest-rank 50th, 95th and 99th percentile, or None for no values.
 
     Nearest rank: the smallest value with at least p % of all values at or below it, so each
-    result is a duration that really occurred.
+    result is a duration that was measured (NumPy's `inverted_cdf`; Hyndman and Fan 1996, "Sample
+    quantiles in statistical packages", definition 1).
     """
     if not values_ms:
         return None
-    ordered = sorted(values_ms)
-    count = len(ordered)
-    p50, p95, p99 = (ordered[max(0, -(-count * p // 100) - 1)] for p in (50, 95, 99))
-    return Percentiles(p50, p95, p99)
+    import numpy as np  # noqa: PLC0415 - a command sets BLAS threads before NumPy is loaded
+
+    ranks = np.percentile(values_ms, (50, 95, 99), method="inverted_cdf")
+    return Percentiles(*ranks.tolist())
 
 
 def elapsed_ms(start_ns: int, end_ns: int) -> float:

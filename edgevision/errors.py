@@ -1,8 +1,8 @@
-"""Everything that can go wrong and be said in one line, each with its exit status.
+"""Every error that is reported in one line, with its exit status.
 
-Exit statuses follow BSD's sysexits.h where it has a fitting one: 65 data, 66 no input,
-69 unavailable, 70 software, 73 cannot create, 75 try later, 77 permission, 78 configuration.
-systemd must not restart the service on 78 and may on all others.
+Exit statuses follow BSD's sysexits.h where one fits: 65 data, 66 no input, 69 unavailable,
+70 software, 73 cannot create, 75 try later, 77 permission, 78 configuration. systemd must not
+restart the service on 78 and may on all others.
 """
 
 from __future__ import annotations
@@ -28,45 +28,44 @@ CameraFault: TypeAlias = Literal[
     "busy",
     "not_installed",
 ]
-
-"""What is wrong with a live camera, for programs; the message says it for people."""
+"""What is wrong with a live camera, for programs; the message is for people."""
 
 
 class EdgevisionError(Exception):
-    """Base of all errors a user may see: `str(error)` is complete, `exit_status` distinct."""
+    """Base of all errors that a user may see: `str(error)` is the complete message."""
 
     exit_status = 1
 
 
 class UsageError(EdgevisionError):
-    """A command was called with arguments that make no sense."""
+    """A command was called with arguments that it cannot take."""
 
     exit_status = 2
 
 
 class ConfigError(EdgevisionError):
-    """The configuration cannot be used. Holds every fault found, one line each."""
+    """The configuration cannot be used. `faults` has every one found, a line each."""
 
     exit_status = 78
 
     def __init__(self, *faults: str) -> None:
-        """Keep the faults in the order in which they stand in the file."""
+        """Keep the faults, in the order of their lines in the file."""
         super().__init__("\n".join(faults))
         self.faults = faults
 
 
 class RestartError(ConfigError):
-    """What a configuration asks for only a restart can change."""
+    """A configuration changes something that takes effect only after a restart."""
 
 
 class ModelError(EdgevisionError):
-    """A model folder is missing, incomplete, altered or not what its card says."""
+    """A model folder is missing, incomplete or altered, or does not match its card."""
 
     exit_status = 65
 
 
 class ModelMismatchError(ModelError):
-    """Two parts of a model disagree about a shape."""
+    """Two parts of a model disagree on a shape."""
 
 
 class SourceError(EdgevisionError):
@@ -76,16 +75,16 @@ class SourceError(EdgevisionError):
 
 
 class CameraError(SourceError):
-    """A live camera cannot be opened or read; it is tried again."""
+    """A live camera cannot be opened or read; the reader tries again."""
 
     def __init__(self, message: str, *, fault: CameraFault) -> None:
-        """Keep the kind of fault beside the message."""
+        """Keep the kind of fault and the message."""
         super().__init__(message)
         self.fault = fault
 
 
 class BadFrameError(SourceError):
-    """A single frame cannot be used; the source may well deliver the next one."""
+    """A single frame cannot be used; the next one may be usable."""
 
 
 class BrokerError(EdgevisionError):
@@ -95,7 +94,7 @@ class BrokerError(EdgevisionError):
 
 
 class BrokerRefusedError(BrokerError):
-    """The MQTT broker answered and said no: wrong user, password or rights."""
+    """The MQTT broker refused: wrong user, password or permissions."""
 
     exit_status = 77
 
@@ -113,7 +112,7 @@ class OutputError(EdgevisionError):
 
 
 class StateInUseError(EdgevisionError):
-    """Another service works with this state folder."""
+    """Another service uses this state folder."""
 
     exit_status = 75
 

@@ -1,7 +1,7 @@
-"""Reading a file that somebody else named: bounded, and never something other than a file.
+"""Files: bounded reading of user-given paths, atomic replacement, and the state folder.
 
-A FIFO would block, a device such as /dev/zero has no end, and opening some devices does
-something by itself.
+A path from a user may lead to something other than a file: reading a FIFO would block, a device
+such as /dev/zero has no end, and merely opening some devices has an effect.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from edgevision.errors import StateInUseError
 if TYPE_CHECKING:
     from pathlib import Path
 
+log = logging.getLogger(__name__)
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -27,22 +28,20 @@ _KINDS = {
     stat.S_IFLNK: "a link",
 }
 
-log = logging.getLogger(__name__)
-
 
 def read_regular(path: Path, limit_bytes: int, *, follow_links: bool = True) -> bytes:
-    """Return a file's content, cut off at `limit_bytes` + 1: what is that long is too long.
+    """Return a file's content, cut off at `limit_bytes` + 1: a result of that length is too long.
 
     Args:
         path: the file.
-        limit_bytes: how much of it may be of use.
+        limit_bytes: the largest size that the caller accepts.
         follow_links: whether the file itself may be a symbolic link.
 
     Raises:
         OSError: it cannot be read or is no regular file; `strerror` says which.
     """
     check_regular(path, follow_links=follow_links)
-    # It may have become something else since: then neither opening nor reading may block.
+    # It may have been replaced since the check, so neither opening nor reading may block.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags if follow_links else flags | os.O_NOFOLLOW)
     with os.fdopen(descriptor, "rb") as file:
@@ -51,14 +50,14 @@ def read_regular(path: Path, limit_bytes: int, *, follow_links: bool = True) -> 
 
 
 def check_regular(path: Path, *, follow_links: bool = True) -> None:
-    """Check that a path leads to a file, for what only takes a path.
+    """Check that a path leads to a file, for libraries that take only a path.
 
     Raises:
-        OSError: it does not; `strerror` says what is there.
+        OSError: it does not; `strerror` says what it is.
     """
     try:
         mode = path.stat(follow_symlinks=follow_links).st_mode
-    except ValueError as error:  # a zero character
+    except ValueError as error:  # a null character
         raise OSError(errno.EINVAL, str(error), str(path)) from None
     _check(mode, path)
 
@@ -72,10 +71,10 @@ def _check(mode: int, path: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, on the disk when this returns.
+    """Replace a file atomically; it is on the disk when this returns.
 
     Raises:
-        OSError: it cannot be written; the old one stays.
+        OSError: it cannot be written; the old one is kept.
     """
     new = path.with_name(f"{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -91,22 +90,18 @@ def replace_file(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-# FOLDED:
-# The folder in which the service keeps what must survive a restart; one service at a time.
-
-
 class StateFolder:
-    """A folder that belongs to this process until it ends."""
+    """The folder for everything that must survive a restart, locked by this process."""
 
     def __init__(self, path: Path) -> None:
-        """Make the folder where it is missing, and lock it.
+        """Create the folder if it is missing, and lock it.
 
-        The lock is flock(2) on the folder itself: it needs no file, so a disk that can only be
-        read is no obstacle, and it goes with the process, however that ends. The service can do
-        without a folder that cannot be made or opened; the outbox then says so.
+        The lock is flock(2) on the folder itself: it needs no file, so it works on a read-only
+        disk, and the kernel releases it however the process ends. The service also runs without
+        a folder that cannot be created or opened; the outbox then reports it.
 
         Raises:
-            StateInUseError: another service holds it.
+            StateInUseError: another service has locked it.
         """
         self.path = path
         self._handle: int | None = None
@@ -125,7 +120,7 @@ class StateFolder:
             log.warning("state folder %s cannot be used (%s)", path, error.strerror)
 
     def close(self) -> None:
-        """Give the folder up."""
+        """Unlock the folder."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None

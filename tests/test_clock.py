@@ -90,7 +90,7 @@ def test_rate_is_the_intervals_within_the_window_over_their_span(
 
 
 @given(GAPS_S)
-def test_asking_for_the_rate_between_the_marks_changes_no_later_rate(gaps_s: list[float]) -> None:
+def test_reading_the_rate_between_marks_changes_no_later_rate(gaps_s: list[float]) -> None:
     asked, left_alone, now_s = RateMeter(4.0), RateMeter(4.0), 0.0
     for gap_s in gaps_s:
         now_s += gap_s
@@ -101,7 +101,7 @@ def test_asking_for_the_rate_between_the_marks_changes_no_later_rate(gaps_s: lis
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=30))
-def test_manual_clock_shows_on_both_faces_what_was_advanced(steps_s: list[float]) -> None:
+def test_advancing_a_manual_clock_moves_both_of_its_times(steps_s: list[float]) -> None:
     start = datetime(2024, 2, 29, tzinfo=UTC)
     clock = ManualClock(wall=start)
     for step_s in steps_s:

@@ -18,7 +18,7 @@ def test_a_file_within_the_limit_is_returned_whole(tmp_path: Path) -> None:
     assert read_regular(tmp_path / "a", 5) == b"12345"
 
 
-def test_of_a_longer_file_one_byte_more_than_the_limit_is_read(tmp_path: Path) -> None:
+def test_a_longer_file_is_read_up_to_one_byte_above_the_limit(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     os.truncate(tmp_path / "a", 1 << 40)  # a hole: no room on the disk
     assert len(read_regular(tmp_path / "a", 5)) == 6
@@ -42,7 +42,7 @@ def _bind(path: Path) -> None:
     ],
     ids=["folder", "FIFO", "/dev/zero", "/dev/stdin", "socket", "link to itself", "absent"],
 )
-def test_what_is_no_file_is_refused_at_once_and_named(
+def test_what_is_no_file_is_refused_immediately_and_named(
     tmp_path: Path, make: Callable[[Path], object], words: str
 ) -> None:
     path = tmp_path / "a"

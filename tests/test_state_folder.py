@@ -10,7 +10,7 @@ from edgevision.errors import StateInUseError
 from edgevision.files import StateFolder
 
 
-def test_a_missing_state_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_missing_state_folder_is_created_for_its_owner_alone(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path / "a" / "b")
     assert folder.path.stat().st_mode & 0o777 == 0o700
     folder.close()
@@ -53,7 +53,7 @@ def test_a_refused_service_keeps_no_file_open(tmp_path: Path) -> None:
     first.close()
 
 
-def test_a_folder_that_cannot_be_made_is_logged_and_no_end(
+def test_a_folder_that_cannot_be_created_is_logged_and_not_fatal(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "file"

@@ -1,7 +1,7 @@
-"""Why a network camera cannot be opened, from what FFmpeg writes.
+"""Why a network camera cannot be opened, from FFmpeg's log.
 
-OpenCV only says that it is not open. Nothing of what FFmpeg writes is passed on, because it may
-repeat the address with its password: it is only searched for what is known.
+OpenCV only reports that it is not open. FFmpeg's messages are never passed on, because they may
+repeat the address with its password: they are only searched for known patterns.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
     from edgevision.errors import CameraFault
 
 KEPT_BYTES = 1 << 16
-
 TIMED_OUT = "Stream timeout triggered"
 
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
-    """What stands in FFmpeg's messages, and what it means."""
+    """A pattern in FFmpeg's messages, and what it means."""
 
     pattern: str
     fault: CameraFault
@@ -44,7 +43,7 @@ _SIGNS = (
 
 _STATUS = re.compile(r"(?:HTTP error|failed:) ([45]\d\d)\b")
 
-# AV_LOG_FATAL and AV_LOG_ERROR; at the end of a stream FFmpeg says nothing.
+# AV_LOG_FATAL and AV_LOG_ERROR; at the end of a stream FFmpeg logs nothing.
 _ERROR = re.compile(r"\[OPENCV:FFMPEG:(?:08|16)\]")
 
 
@@ -62,12 +61,12 @@ class Finding:
 
 
 def diagnose(messages: str) -> Finding:
-    """Say why a stream could not be opened, from FFmpeg's messages at level verbose."""
+    """Return why a stream could not be opened, from FFmpeg's messages at level verbose."""
     for sign in _SIGNS:
         if re.search(sign.pattern, messages):
             status = _STATUS.search(messages)
-            said = f" (status {status[1]})" if status else ""
-            return Finding(sign.fault, sign.reason + said)
+            number = f" (status {status[1]})" if status else ""
+            return Finding(sign.fault, sign.reason + number)
     connected = "Successfully connected" in messages
     if TIMED_OUT in messages:
         if "Starting connection attempt" in messages and not connected:
@@ -79,25 +78,25 @@ def diagnose(messages: str) -> Finding:
 
 
 def is_decoder_error(messages: str) -> bool:
-    """Return whether FFmpeg complains of what it got; the stream may well go on."""
+    """Return whether FFmpeg logged a decoding error; the stream may well continue."""
     return _ERROR.search(messages) is not None and TIMED_OUT not in messages
 
 
 class MessageTap:
-    """Takes what this process writes to stdout and stderr: at most 64 KB, nothing ever blocks."""
+    """Captures this process's stdout and stderr: at most 64 KB, and writing never blocks."""
 
     def __init__(self) -> None:
-        """Put a pipe in their place, for good. OpenCV uses stderr, its FFmpeg part stdout."""
+        """Replace both by a pipe, for good. OpenCV writes to stderr, its FFmpeg part to stdout."""
         self._c_library = ctypes.CDLL(None)
         self._reading, writing = os.pipe()
         os.set_blocking(self._reading, False)
-        os.set_blocking(writing, False)  # a full pipe drops, it never waits
+        os.set_blocking(writing, False)  # a full pipe drops what is written
         os.dup2(writing, 1)
         os.dup2(writing, 2)
         os.close(writing)
 
     def take(self) -> str:
-        """Return what has been written since the last time."""
+        """Return what has been written since the last call."""
         self._c_library.fflush(None)
         taken = b""
         with contextlib.suppress(BlockingIOError):

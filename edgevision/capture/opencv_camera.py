@@ -1,4 +1,4 @@
-"""Live cameras through OpenCV, as the capture worker reads them."""
+"""Cameras that the capture worker reads through OpenCV: Video4Linux devices and streams."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from edgevision.capture.worker_protocol import OpenRequest
     from edgevision.frames import U8
 
-# linux/videodev2.h: _IOR('V', 0, struct v4l2_capability), which is 104 bytes long.
+# linux/videodev2.h: _IOR('V', 0, struct v4l2_capability); the struct has 104 bytes.
 VIDIOC_QUERYCAP = 0x80685600
 
 
 class Device:
-    """A camera at this machine, through Video4Linux."""
+    """A camera attached to this machine, through Video4Linux."""
 
     def __init__(self, request: OpenRequest) -> None:
         """Open the device and ask it for size, rate and pixel format.
 
-        A link such as /dev/v4l/by-id/… is followed at each opening: a camera that was unplugged
-        comes back as another /dev/video.
+        A link such as /dev/v4l/by-id/… is resolved each time: a camera that was unplugged may
+        come back as another /dev/video.
 
         Raises:
             CameraError: there is no such device, or it cannot be opened.
@@ -43,7 +43,7 @@ class Device:
         if not self._capture.isOpened():
             msg = f"{self._path}: expected a camera, but it cannot be opened; is it in use?"
             raise CameraError(msg, fault="busy")
-        if request.pixel_format is not None:  # before the size: it decides which sizes there are
+        if request.pixel_format is not None:  # before the size: each format has its own sizes
             self._set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*request.pixel_format))
         if request.width is not None and request.height is not None:
             self._set(cv2.CAP_PROP_FRAME_WIDTH, request.width)
@@ -63,18 +63,27 @@ class Device:
         raise CameraError(msg, fault="no_frames")
 
     def retrieve(self, into: U8 | None = None) -> U8:
-        """Return the grabbed frame, uint8 [h, w, 3] BGR, in `into` where it fits."""
+        """Return the grabbed frame, uint8 [h, w, 3] BGR, in `into` if its shape fits."""
         return retrieved(self._capture, str(self._path), into)
 
     def _set(self, key: int, value: float) -> None:
         self._capture.set(key, value)
 
 
-def _check(path: Path) -> None:
-    """Tell apart why a device cannot be a camera: OpenCV says the same to all.
+def open_device(request: OpenRequest, _messages: Callable[[], str]) -> Device:
+    """Open a camera attached to this machine, as `SOURCES` names it.
 
     Raises:
-        CameraError: it is absent, may not be used, is in use, or is no camera.
+        CameraError: there is no such device, or it cannot be opened.
+    """
+    return Device(request)
+
+
+def _check(path: Path) -> None:
+    """Find out why a device cannot be opened: OpenCV reports the same for every cause.
+
+    Raises:
+        CameraError: it is absent, in use or not a camera, or permission is missing.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
@@ -97,15 +106,15 @@ def _check(path: Path) -> None:
 
 
 class Stream:
-    """A network camera, through FFmpeg, with bounded waiting."""
+    """A network camera, through FFmpeg, with a timeout for every wait."""
 
     def __init__(self, request: OpenRequest, messages: Callable[[], str]) -> None:
         """Connect.
 
         Args:
-            request: address with user and password, where they are needed, and how long to wait
-                for a connection, and later for a frame.
-            messages: returns what FFmpeg has written since it was last asked.
+            request: address, with user and password where they are needed, and the timeouts for
+                a connection and for each frame.
+            messages: returns what FFmpeg has written since the last call.
 
         Raises:
             CameraError: nothing answers, or no video comes.
@@ -127,9 +136,9 @@ class Stream:
             raise CameraError(msg, fault=found.fault)
 
     def grab(self) -> None:
-        """Wait for the next frame, at most as long as the timeout.
+        """Wait for the next frame, at most for the read timeout.
 
-        FFmpeg decodes here already: a frame that it cannot decode is refused by `retrieve`.
+        FFmpeg decodes here already; for a frame that it could not decode, `retrieve` raises.
         """
         self._decoded = self._capture.grab()
         messages = self._messages()
@@ -141,7 +150,7 @@ class Stream:
         raise CameraError(msg, fault="broken_off")
 
     def retrieve(self, into: U8 | None = None) -> U8:
-        """Return the grabbed frame, uint8 [h, w, 3] BGR, in `into` where it fits."""
+        """Return the grabbed frame, uint8 [h, w, 3] BGR, in `into` if its shape fits."""
         if not self._decoded:
             msg = f"{self._shown}: a frame cannot be decoded"
             raise BadFrameError(msg)

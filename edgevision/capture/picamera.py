@@ -1,6 +1,6 @@
-"""CSI cameras of a Raspberry Pi through picamera2, as the capture worker reads them.
+"""CSI cameras of a Raspberry Pi, which the capture worker reads through picamera2.
 
-picamera2 comes with the system's Python and is not on the package index in a form that fits any
+picamera2 comes with the system's Python, and the package index has no release that works with any
 other, so the worker for these cameras may run under the system's interpreter.
 """
 
@@ -14,23 +14,25 @@ from edgevision.config.source_url import csi_number
 from edgevision.errors import BadFrameError, CameraError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edgevision.capture.worker_protocol import OpenRequest
     from edgevision.frames import U8
 
 
 class CsiCamera:
-    """One camera at a CSI connector."""
+    """One camera on a CSI connector."""
 
     def __init__(self, request: OpenRequest) -> None:
         """Open the camera and start it.
 
         Raises:
-            CameraError: picamera2 is missing, or the camera is, or another program has it.
+            CameraError: picamera2 or the camera is missing, or another program uses the camera.
         """
         self._shown = request.shown
         self._request: Any = None
         try:
-            from picamera2 import Picamera2  # noqa: PLC0415 - only there with a CSI camera
+            from picamera2 import Picamera2  # noqa: PLC0415 - only installed with a CSI camera
         except ImportError as error:
             msg = (
                 f"{self._shown}: expected the package picamera2, got {error}: "
@@ -57,12 +59,12 @@ class CsiCamera:
             raise CameraError(msg, fault="busy") from None
 
     def grab(self) -> None:
-        """Wait for the next frame; libcamera has no timeout of its own, the daemon has."""
+        """Wait for the next frame; libcamera has no timeout, so the daemon has one."""
         self._release()
         self._request = self._camera.capture_request()
 
     def retrieve(self, into: U8 | None = None) -> U8:
-        """Return the grabbed frame, uint8 [h, w, 3] BGR, in `into` where it fits."""
+        """Return the grabbed frame, uint8 [h, w, 3] BGR, in `into` if its shape fits."""
         if self._request is None:
             msg = f"{self._shown}: expected grab before retrieve"
             raise BadFrameError(msg)
@@ -74,7 +76,16 @@ class CsiCamera:
         return into
 
     def _release(self) -> None:
-        """Give the buffer back to the camera, which has only a few."""
+        """Return the buffer to the camera, which has only a few."""
         if self._request is not None:
             self._request.release()
             self._request = None
+
+
+def open_csi(request: OpenRequest, _messages: Callable[[], str]) -> CsiCamera:
+    """Open a CSI camera, as `SOURCES` names it.
+
+    Raises:
+        CameraError: picamera2 or the camera is missing, or another program uses the camera.
+    """
+    return CsiCamera(request)

@@ -1,11 +1,16 @@
-"""Whether a camera that delivers frames also shows something: frozen and black pictures.
+"""Whether the pictures of a camera show anything: detection of frozen and black pictures.
 
-Each picture is sampled at 128 x 72 points, which takes 20 µs at 1280 x 720. Thresholds were
-measured on 768 x 576 pictures. Samples that differ by more than one level: a still picture that
-is encoded again and again 1 % (MPEG-4) or none (JPEG of one quality), a running clock in it 0.2 %;
-sensor noise of one standard deviation of one level 7 % at night and 30 % by day, behind JPEG; the
-two quietest neighbours of PETS09-S2L1 much more. A picture that is encoded again with another
-quality each time does not count as frozen: it cannot be told from a noisy one.
+Each picture is sampled at 128 x 72 points, which takes 20 µs at 1280 x 720. The thresholds come
+from measurements on 768 x 576 pictures, of the share of samples that differ by more than one level
+between two pictures:
+
+- one still picture, encoded over and over: 1 % (MPEG-4), none (JPEG of constant quality);
+- a running clock in it: 0.2 %;
+- sensor noise with a standard deviation of one level, after JPEG: 7 % at night, 30 % by day;
+- the two most similar successive frames of PETS09-S2L1: much more.
+
+A still picture whose encoding quality changes each time does not count as frozen: it cannot be
+distinguished from a noisy one.
 """
 
 from __future__ import annotations
@@ -24,17 +29,15 @@ if TYPE_CHECKING:
 
 SAMPLES = (128, 72)  # columns, rows
 
-# More samples than this part must differ by more than one level, or nothing has changed.
-CHANGED_PART = 0.02
+# A picture has changed if more than this share of samples differ by more than one level.
+CHANGED_SHARE = 0.02
 
-# Means of 16 x 9 cells, in which noise is averaged away. The darkest and brightest 5 % do not
-# count: a clock in the picture, a lamp.
+# A picture is black if its brightest cell is at most DARK_LEVEL and its darkest at most
+# FLAT_LEVELS below that. Cells are means over a grid of 16 x 9, which averages noise away; the
+# darkest and brightest 5 % are ignored: a clock in the picture, a lamp.
 CELLS = (16, 9)
-
 IGNORED_CELLS = CELLS[0] * CELLS[1] // 20
-
 DARK_LEVEL = 32
-
 FLAT_LEVELS = 6
 
 
@@ -43,22 +46,22 @@ class PictureState:
     """What the pictures look like.
 
     Attributes:
-        status: online: there is something to see.
-        began: arrival of the first picture that looked like this; None while online.
+        status: online, or frozen or black for as long as configured.
+        since: arrival of the first picture that looked like this; None while online.
     """
 
     status: Literal["online", "frozen", "black"]
-    began: Arrival | None = None
+    since: Arrival | None = None
 
 
 ALIVE = PictureState("online")
 
 
 class PictureWatch:
-    """Looks at each picture of one camera."""
+    """Checks each picture of one camera."""
 
     def __init__(self, *, frozen_after_s: float | None, black_after_s: float | None) -> None:
-        """Call a picture frozen or black after this long; None: never."""
+        """Report frozen or black after these times; None: never."""
         self._frozen_after_s = frozen_after_s
         self._black_after_s = black_after_s
         self._reference: U8 | None = None
@@ -66,7 +69,7 @@ class PictureWatch:
         self._black_since: Arrival | None = None
 
     def see(self, image: U8, arrival: Arrival) -> PictureState:
-        """Look at the next picture, uint8 [h, w] or [h, w, c]."""
+        """Check the next picture, uint8 [h, w] or [h, w, c]."""
         samples = _grey(cv2.resize(image, SAMPLES, interpolation=cv2.INTER_NEAREST))
         if _is_black(samples):
             self._black_since = self._black_since or arrival
@@ -96,7 +99,7 @@ def _grey(samples: np.ndarray) -> U8:
 
 def _differ(samples: U8, reference: U8) -> bool:
     changed = cv2.absdiff(samples, reference) > 1
-    return int(np.count_nonzero(changed)) > CHANGED_PART * samples.size
+    return int(np.count_nonzero(changed)) > CHANGED_SHARE * samples.size
 
 
 def _is_black(samples: U8) -> bool:

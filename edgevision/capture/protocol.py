@@ -1,4 +1,4 @@
-"""What every source of frames can do."""
+"""The interfaces of sources of frames, and of the functions that open them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
+    from edgevision.capture.worker_protocol import OpenRequest
     from edgevision.frames import U8
 
-# Frames in a row that cannot be decoded, after which a source is opened again.
+# After this many undecodable frames in a row, a source is opened again.
 MAX_BAD_FRAMES = 30
 
 
@@ -29,10 +31,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """How many frames of an open source arrived and will never come out of `grab`.
+    """How many frames of an open source arrived but were never returned by `grab`.
 
     Attributes:
-        overwritten: a newer one came before anyone was ready for them.
+        overwritten: a newer one arrived before they were taken.
         unusable: they could not be decoded.
     """
 
@@ -43,28 +45,28 @@ class Skipped:
 class FrameSource(Protocol):
     """An open camera, stream, recording or image folder.
 
-    `grab` and `retrieve` are two steps so that the moment of arrival can be taken between
-    them: after the wait, before the work.
+    `grab` and `retrieve` are two steps so that the time of arrival can be taken between them:
+    after the wait, before the decoding.
     """
 
     @property
     def fps(self) -> float | None:
-        """Return the pace of a recording; None for live sources, which have their own."""
+        """Return the pace of a recording; None for live sources, which set their own."""
         ...
 
     @property
     def frame_count(self) -> int | None:
-        """Return how many frames there are, where that is known."""
+        """Return how many frames there are, if that is known."""
         ...
 
     @property
     def arrival(self) -> Arrival | None:
-        """Return when the grabbed frame arrived; None: when `grab` returned."""
+        """Return when the grabbed frame arrived; None: at the return of `grab`."""
         ...
 
     @property
     def skipped(self) -> Skipped:
-        """Return what never came out of `grab`, since the source was opened."""
+        """Return how many frames were skipped since the source was opened."""
         ...
 
     def grab(self) -> bool:
@@ -76,7 +78,7 @@ class FrameSource(Protocol):
         ...
 
     def retrieve(self) -> U8:
-        """Return the grabbed frame, uint8 [h, w, 3] BGR (or what the source has).
+        """Return the grabbed frame, uint8 [h, w, 3] BGR (or grey or BGRA, as the source has it).
 
         Raises:
             BadFrameError: this frame cannot be decoded; the next one may be.
@@ -84,7 +86,7 @@ class FrameSource(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Let a `grab` that waits in another thread fail soon, where that is possible."""
+        """Make a `grab` that waits in another thread fail soon, where that is possible."""
         ...
 
     def close(self) -> None:
@@ -93,7 +95,7 @@ class FrameSource(Protocol):
 
 
 class InThread:
-    """What is the same for all sources that are read in the thread that calls `grab`."""
+    """Base of the sources that are read in the thread that calls `grab`."""
 
     fps: float | None = None
     frame_count: int | None = None
@@ -119,9 +121,33 @@ class Capturing(Protocol):
         """Return the grabbed frame, uint8 [h, w, c].
 
         Args:
-            into: an array to write it into; if its shape does not fit, the result is another.
+            into: an array to write it into; if its shape does not fit, a new one is returned.
 
         Raises:
             BadFrameError: this frame cannot be decoded; the next one may be.
+        """
+        ...
+
+
+class RecordingOpener(Protocol):
+    """Opens a source that is not live, in the process and thread that read it."""
+
+    def __call__(self, source: str, /, *, fps: float | None) -> FrameSource:
+        """Open `source` as configured; `fps` is a pace in place of its own.
+
+        Raises:
+            SourceError: it cannot be opened.
+        """
+        ...
+
+
+class CameraOpener(Protocol):
+    """Opens a live source inside a capture worker."""
+
+    def __call__(self, request: OpenRequest, messages: Callable[[], str], /) -> Capturing:
+        """Open the camera; `messages` returns what this process has written since it was called.
+
+        Raises:
+            CameraError: it cannot be opened.
         """
         ...

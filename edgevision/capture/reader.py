@@ -1,4 +1,4 @@
-"""Reading one camera in a thread: open, read, and after a fault open again, for ever."""
+"""The thread that reads one camera: it opens the source, and reopens it after every fault."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from edgevision.capture.picture_health import ALIVE, PictureWatch
 from edgevision.capture.protocol import MAX_BAD_FRAMES, Arrival, Skipped
 from edgevision.capture.source import open_source
 from edgevision.clock import NS_PER_S
-from edgevision.config.source_url import SourceKind
 from edgevision.errors import BadFrameError, CameraError, SourceError
 from edgevision.events import DELIVERING, CameraState, Status
 from edgevision.frames import Frame
@@ -29,24 +28,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Pauses between attempts double from the first to the longest. A source that delivered for
+# STEADY_S is reopened after the first pause again.
 FIRST_PAUSE_S = 0.5
-
 LONGEST_PAUSE_S = 30.0
-
-# A source that has held for this long was a good one: after a fault it is tried again soon.
 STEADY_S = 5.0
 
+# Reasons of the state offline.
 STARTING = "starting"
-
 END_OF_RECORDING = "end of recording"
-
 STOPPED = "service stopped"
 
 BY_ID = Path("/dev/v4l/by-id")
 
 
 class CameraReader:
-    """A thread that keeps one camera's frames coming."""
+    """Reads one camera in a thread, through faults and reconnections, until it is stopped."""
 
     def __init__(
         self,
@@ -58,16 +55,16 @@ class CameraReader:
         opener: Callable[[CameraConfig], FrameSource] = open_source,
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
-        """Prepare; `start` opens the source.
+        """Set up the thread; `start` opens the source.
 
         Args:
             name: the camera's name.
             camera: its configuration.
             deliver: called with each frame on this reader's thread.
-            clock: where stamps come from.
+            clock: source of all timestamps.
             opener: opens the source.
-            first_pause_s: how long to wait, with jitter, before it is opened again after a
-                fault; doubles with each further one.
+            first_pause_s: pause, with jitter, before the source is reopened after a fault; it
+                doubles with each further fault.
         """
         self.name = name
         self.captured = 0
@@ -104,11 +101,11 @@ class CameraReader:
         return self.captured - self.unusable - self.overwritten
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start to read."""
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Ask the thread to end and wait for it; a blocked read of a file may outlast the wait."""
+        """Stop the thread and wait for it; a blocked read of a file may outlast the timeout."""
         self._stopping.set()
         source = self._source
         if source is not None:
@@ -117,7 +114,7 @@ class CameraReader:
             self._thread.join(timeout_s)
 
     def state(self) -> CameraState:
-        """Return the present state: stalled when an open source has been silent too long."""
+        """Return the current state: stalled if an open source has had no frame for too long."""
         state, last_ns, last_at = self._state, self._last_frame_ns, self._last_frame_at
         silent_s = (self._clock.monotonic_ns() - last_ns) / NS_PER_S
         if state.status in DELIVERING and silent_s > self._camera.stall_after_s:
@@ -133,7 +130,7 @@ class CameraReader:
     def _run(self) -> None:
         pause_s = self._first_pause_s
         while not self._stopping.is_set():
-            began_ns = self.turned_ns = self._clock.monotonic_ns()
+            opened_ns = self.turned_ns = self._clock.monotonic_ns()
             usable = self.usable
             try:
                 self._read_until_end()
@@ -147,14 +144,14 @@ class CameraReader:
                     self._become("offline", STOPPED)
                     return
                 self._note_fault(error)
-                played = self.usable > usable and self._camera.kind is SourceKind.RECORDING
-                if played and not self._camera.loop:  # once is enough, also of a damaged file
+                played = self.usable > usable and self._camera.kind.plays_once
+                if played and not self._camera.loop:  # a damaged file is not played again either
                     return
             except Exception:
                 log.exception("camera %s: unexpected fault", self.name)
                 self._become("offline", "unexpected fault, see the log")
             self.reconnects += 1
-            held_s = (self._clock.monotonic_ns() - began_ns) / NS_PER_S
+            held_s = (self._clock.monotonic_ns() - opened_ns) / NS_PER_S
             if self.usable > usable and held_s >= STEADY_S:
                 pause_s = self._first_pause_s
             self._stopping.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
@@ -164,46 +161,49 @@ class CameraReader:
         self._accounted = Skipped()
         source = self._source = self._opener(self._camera)
         try:
-            watch = self._watch()
-            next_ns = self._clock.monotonic_ns()
-            usable, bad = self.usable, 0
-            while not self._stopping.is_set() and self._grab(source):
-                self.turned_ns = self._clock.monotonic_ns()
-                if source.fps is not None:
-                    next_ns = self._keep_pace(next_ns, source.fps)
-                arrival = source.arrival
-                if arrival is None:
-                    arrival = Arrival(self._clock.monotonic_ns(), self._clock.wall())
-                sequence = self.captured
-                self.captured += 1
-                try:
-                    image = source.retrieve()
-                    at_ns, at = arrival.captured_ns, arrival.captured_at
-                    frame = Frame(self.name, sequence, image, at_ns, at)
-                    del image  # a slot that is shared with a worker goes back with its last name
-                except BadFrameError as error:
-                    self.unusable += 1
-                    bad += 1
-                    if bad >= MAX_BAD_FRAMES:
-                        msg = f"{error} ({bad} times in a row)"
-                        raise SourceError(msg) from None
-                    continue
-                bad = 0
-                self._last_frame_ns, self._last_frame_at = at_ns, at
-                look = watch.see(frame.image, arrival) if watch else ALIVE
-                self._show(look, frame)
-                self._deliver(frame)
-                del frame
+            usable = self.usable
+            due_ns = self._read_frames(source)
             if self._stopping.is_set():
                 return
             if self.usable == usable:
                 msg = f"{self.shown_source}: no frame of it can be used"
                 raise SourceError(msg)
-            if source.fps is not None:  # the last frame has its time too before a loop begins
-                self._keep_pace(next_ns, source.fps)
+            if source.fps is not None:  # the last frame is shown for its time, too, before a loop
+                self._keep_pace(due_ns, source.fps)
         finally:
             self._source = None
             source.close()
+
+    def _read_frames(self, source: FrameSource) -> int:
+        """Deliver every frame until the source ends; return when a further one would be due."""
+        watch = self._watch()
+        due_ns, bad = self._clock.monotonic_ns(), 0
+        while not self._stopping.is_set() and self._grab(source):
+            self.turned_ns = self._clock.monotonic_ns()
+            if source.fps is not None:
+                due_ns = self._keep_pace(due_ns, source.fps)
+            arrival = source.arrival or Arrival(self._clock.monotonic_ns(), self._clock.wall())
+            try:
+                frame = self._retrieve(source, arrival)
+            except BadFrameError as error:
+                self.unusable += 1
+                bad += 1
+                if bad >= MAX_BAD_FRAMES:
+                    msg = f"{error} ({bad} times in a row)"
+                    raise SourceError(msg) from None
+                continue
+            bad = 0
+            self._last_frame_ns, self._last_frame_at = frame.captured_ns, frame.captured_at
+            self._note_picture(watch.see(frame.image, arrival) if watch else ALIVE, frame)
+            self._deliver(frame)
+            del frame  # a worker's slot is returned with the last reference to its frame
+        return due_ns
+
+    def _retrieve(self, source: FrameSource, arrival: Arrival) -> Frame:
+        sequence = self.captured
+        self.captured += 1
+        image = source.retrieve()
+        return Frame(self.name, sequence, image, arrival.captured_ns, arrival.captured_at)
 
     def _watch(self) -> PictureWatch | None:
         if not self._camera.kind.is_live:
@@ -213,7 +213,7 @@ class CameraReader:
         )
 
     def _grab(self, source: FrameSource) -> bool:
-        """Wait for the next frame; count those that came before it and were skipped."""
+        """Wait for the next frame; count the frames that were skipped before it."""
         try:
             return source.grab()
         finally:
@@ -236,28 +236,28 @@ class CameraReader:
             wait_s = (due_ns - self.turned_ns) / NS_PER_S
         return due_ns + period_ns
 
-    def _show(self, look: PictureState, frame: Frame) -> None:
+    def _note_picture(self, picture: PictureState, frame: Frame) -> None:
         height, width = frame.image.shape[:2]
         reason = {
             "online": "frames arrive",
             "frozen": f"the same picture for {self._camera.frozen_after_s} s",
             "black": f"a black picture for {self._camera.black_after_s} s",
-        }[look.status]
-        since = look.began.captured_at if look.began else None
-        self._become(look.status, reason, since=since, frame_size=(width, height))
+        }[picture.status]
+        since = picture.since.captured_at if picture.since else None
+        self._become(picture.status, reason, since=since, frame_size=(width, height))
         if not self._hinted:
             self._hinted = True
             self._hint_at_stable_name()
 
     def _hint_at_stable_name(self) -> None:
-        if self._camera.kind is SourceKind.DEVICE:
+        if self._camera.kind.is_device:
             device = Path(self._camera.device_path)
             name = stable_name(device)
             if name is not None:
-                log.info("camera %s: %s is also %s, which stays", self.name, device, name)
+                log.info("camera %s: %s is also %s, which stays the same", self.name, device, name)
 
     def _note_fault(self, error: SourceError) -> None:
-        """Go offline, or stay stalled: a camera that delivered and fell silent is still that."""
+        """Go offline; or stalled, if a camera that delivered frames fell silent or hung."""
         fault = error.fault if isinstance(error, CameraError) else None
         before = self._state.status
         if fault in {"no_frames", "hung"} and (before == "stalled" or before in DELIVERING):
@@ -282,14 +282,10 @@ class CameraReader:
         self._state = CameraState(status, reason, since, fault, frame_size or was.frame_size)
 
 
-# FOLDED:
-# Names of USB cameras that stay the same.
-
-
 def stable_name(device: Path, folder: Path = BY_ID) -> Path | None:
-    """Return the name under which udev finds this camera wherever it is plugged in, if any.
+    """Return the link to this USB camera that udev keeps wherever it is plugged in, if any.
 
-    None for a name that is in `folder` already, and for devices that have none.
+    None for a path in `folder` itself, and for a device without a link there.
     """
     if device.parent == folder:
         return None

@@ -1,6 +1,7 @@
-"""Turning frames by quarters.
+"""Rotating frames by multiples of 90 degrees.
 
-A module of its own because only a rotated camera loads OpenCV for it in the capture worker.
+A module of its own because the capture worker loads it, and OpenCV with it, only for a camera that
+is rotated.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _CODES = {
 
 
 class Rotated(InThread):
-    """A source whose frames are turned."""
+    """A source whose frames are rotated."""
 
     def __init__(self, source: FrameSource, degrees: Quarters) -> None:
-        """Turn each frame of `source` clockwise."""
+        """Rotate each frame of `source` clockwise."""
         self._source = source
         self._code = _CODES[degrees]
         self.fps = source.fps
@@ -40,7 +41,7 @@ class Rotated(InThread):
         return self._source.grab()
 
     def retrieve(self) -> U8:
-        """Return the grabbed frame, turned; width and height change places at 90 and 270."""
+        """Return the grabbed frame, rotated; 90 and 270 degrees swap width and height."""
         return np.asarray(cv2.rotate(self._source.retrieve(), self._code), np.uint8)
 
     def close(self) -> None:
@@ -49,20 +50,19 @@ class Rotated(InThread):
 
 
 class RotatedCamera:
-    """A camera inside the capture worker whose frames are turned."""
+    """A camera inside the capture worker whose frames are rotated."""
 
     def __init__(self, camera: Capturing, degrees: Quarters) -> None:
-        """Turn each frame of `camera` clockwise."""
+        """Rotate each frame of `camera` clockwise."""
         self._camera = camera
         self._code = _CODES[degrees]
-        self._upright: U8 | None = None
+        self._unrotated: U8 | None = None
 
     def grab(self) -> None:
         """Wait for the next frame."""
         self._camera.grab()
 
     def retrieve(self, into: U8 | None = None) -> U8:
-        """Return the grabbed frame, turned, in `into` where it fits."""
-        self._upright = self._camera.retrieve(self._upright)
-        turned = cv2.rotate(self._upright, self._code, into)
-        return np.asarray(turned, np.uint8)
+        """Return the grabbed frame, rotated, in `into` if its shape fits."""
+        self._unrotated = self._camera.retrieve(self._unrotated)
+        return np.asarray(cv2.rotate(self._unrotated, self._code, into), np.uint8)

@@ -1,14 +1,15 @@
 """The capture worker: one process that reads one live camera, until that ends or hangs.
 
-`python -m edgevision.capture.worker DESCRIPTOR`, started by `remote.CameraWorker` with one end of
-a socket pair. A `VideoCapture` that hangs cannot be interrupted, but a process can be killed.
-Imports neither an engine nor MQTT nor pydantic, so that it starts soon and stays small.
+`python -m edgevision.capture.worker DESCRIPTOR`, started by `worker_client.CameraWorker` with one
+end of a socket pair. A `VideoCapture` that hangs cannot be interrupted, but a process can be
+killed. It imports no inference engine, no MQTT and no pydantic, so it starts fast and stays small.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import pkgutil
 import signal
 import socket
 import sys
@@ -36,11 +37,11 @@ from edgevision.capture.worker_protocol import (
 from edgevision.errors import BadFrameError, CameraError
 
 if TYPE_CHECKING:
-    from edgevision.capture.protocol import Capturing
+    from edgevision.capture.protocol import CameraOpener, Capturing
     from edgevision.frames import U8
 
-# At most three are the daemon's (one waits, one is inferred, one was just taken), one holds the
-# newest frame and one is written to. Memory of a slot that is never used is never allocated.
+# The daemon has at most three (one waits, one is in inference, one was just taken), one has the
+# newest frame and one is being written. The kernel allocates no memory for a slot never used.
 SLOTS = 5
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -48,7 +49,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A frame that waits in a slot, and when it arrived."""
+    """A frame in a slot that the daemon has not taken, and when it arrived."""
 
     slot: int
     captured_ns: int
@@ -56,10 +57,10 @@ class _Stored:
 
 
 class Slots:
-    """Which slot holds what. The newest frame wins; what it overwrites is counted."""
+    """The slots of frames. The newest frame replaces one that was not taken, which is counted."""
 
     def __init__(self, connection: socket.socket) -> None:
-        """Begin without slots: the first frame says how large they must be."""
+        """Start without slots: the size of the first frame is the size of a slot."""
         self._connection = connection
         self._lock = threading.Lock()
         self._layouts = 0
@@ -71,7 +72,7 @@ class Slots:
         self._unusable = 0
 
     def listen(self) -> None:
-        """Take what the daemon says, in a thread; end the process when it has gone."""
+        """Receive the daemon's records, in a thread; end the process when the daemon is gone."""
         try:
             while True:
                 record, _ = receive(self._connection)
@@ -88,7 +89,7 @@ class Slots:
             os._exit(0)
 
     def capture(self, camera: Capturing, captured_ns: int, captured_at_ns: int) -> None:
-        """Write the camera's grabbed frame into a slot and hand it over as soon as it is wanted.
+        """Write the camera's grabbed frame into a slot and hand it over once it is wanted.
 
         Raises:
             BadFrameError: it cannot be decoded; it is counted.
@@ -115,7 +116,7 @@ class Slots:
             self._hand_over()
 
     def fail(self, error: CameraError) -> None:
-        """Say why this is the end."""
+        """Report why the worker ends."""
         with self._lock:
             self._drop_newest()
             send(
@@ -124,11 +125,11 @@ class Slots:
             )
 
     def _take_free(self) -> int | None:
-        """Return a slot to write to; None before there are any, or where the daemon has all."""
+        """Return a slot to write to; None before there are any, or if the daemon has all."""
         if not self._free:
             self._drop_newest()
         if self._free:
-            slot = min(self._free)  # memory of slots that are never used is never allocated
+            slot = min(self._free)  # so that the last ones stay unallocated
             self._free.remove(slot)
             return slot
         if self._memory is not None:
@@ -142,7 +143,7 @@ class Slots:
             self._overwritten += 1
 
     def _copy(self, image: U8, slot: int | None) -> int:
-        """Copy a frame that came in memory of its own; make new slots where it fits into none."""
+        """Copy a frame that is not in a slot; create new slots if it does not fit."""
         if self._memory is None or slot is None or self._memory.shape != image.shape:
             self._drop_newest()
             self._layouts += 1
@@ -178,7 +179,7 @@ def read(slots: Slots, camera: Capturing) -> NoReturn:
     """Read until the camera ends.
 
     Raises:
-        CameraError: it has.
+        CameraError: it has ended.
     """
     bad = 0
     while True:
@@ -195,20 +196,13 @@ def read(slots: Slots, camera: Capturing) -> NoReturn:
 
 
 def open_camera(request: OpenRequest, messages: MessageTap) -> Capturing:
-    """Open a live camera; what its kind needs is imported only then.
+    """Open a live camera; the packages that it needs are imported only now.
 
     Raises:
         CameraError: it cannot be opened.
     """
-    camera: Capturing
-    if request.kind == "csi":
-        from edgevision.capture.picamera import CsiCamera  # noqa: PLC0415
-
-        camera = CsiCamera(request)
-    else:
-        from edgevision.capture.opencv_camera import Device, Stream  # noqa: PLC0415
-
-        camera = Device(request) if request.kind == "device" else Stream(request, messages.take)
+    opener: CameraOpener = pkgutil.resolve_name(request.opener)
+    camera = opener(request, messages.take)
     if request.rotation:
         from edgevision.capture.rotation import RotatedCamera  # noqa: PLC0415
 
@@ -217,8 +211,8 @@ def open_camera(request: OpenRequest, messages: MessageTap) -> Capturing:
 
 
 def main() -> None:
-    """Serve the daemon at the other end of the socket, whose descriptor is the first argument."""
-    # A process that is stopped (SIGSTOP) sees no end of file; this ends it all the same.
+    """Serve the daemon at the other end of the socket; its descriptor is the first argument."""
+    # A process that is stopped (SIGSTOP) sees no end of file; this ends it nevertheless.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     connection = socket.socket(fileno=int(sys.argv[1]))
     request, _ = receive(connection)
@@ -232,7 +226,7 @@ def main() -> None:
         read(slots, camera)
     except CameraError as error:
         slots.fail(error)
-    except Exception as error:  # noqa: BLE001 - its text may hold a password, its place does not
+    except Exception as error:  # noqa: BLE001 - its text may contain a password, so only its place is reported
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
@@ -240,7 +234,7 @@ def main() -> None:
         msg = f"{request.shown}: {type(error).__name__} at {place}"
         slots.fail(CameraError(msg, fault="crashed"))
     finally:
-        os._exit(0)  # without a release that could hang; the kernel does it
+        os._exit(0)  # without releasing the camera, which could hang; the kernel does it
 
 
 if __name__ == "__main__":

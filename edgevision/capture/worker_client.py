@@ -1,4 +1,4 @@
-"""A live camera in a worker process, as the daemon sees it."""
+"""A live camera in a capture worker: starting, reading, timing out and killing the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import time
 import weakref
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,7 +33,6 @@ from edgevision.capture.worker_protocol import (
     send,
 )
 from edgevision.clock import NS_PER_S
-from edgevision.config.source_url import SourceKind
 from edgevision.errors import BadFrameError, CameraError
 
 if TYPE_CHECKING:
@@ -43,38 +42,30 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# FFmpeg gives up first and says why; the deadlines are for what hangs. Python and OpenCV need
-# seconds to start on a small board that is busy.
+# FFmpeg's timeouts expire first and give a reason; the deadlines are for a worker that hangs. They
+# are longer because Python and OpenCV need seconds to start on a small, busy board.
 OPEN_TIMEOUT_S = 5.0
-
 OPEN_DEADLINE_S = 12.0
-
 READ_GRACE_S = 2.0
 
-# A killed process ends at once, unless a driver holds it.
+# A killed process ends immediately, unless it is blocked in a driver.
 REAP_S = 2.0
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 
-# FFmpeg's settings for streams: TCP, because lost UDP packets tear pictures, and little
-# buffering, so that the first frame is the newest one.
+# FFmpeg's options for streams: TCP, because lost UDP packets corrupt pictures, and little
+# buffering, so that the first frame is the newest.
 STREAM_OPTIONS = "rtsp_transport;tcp|fflags;nobuffer|analyzeduration;200000|probesize;100000"
 
 _FOREIGN = (
     "import sys; sys.path += sys.argv[2:]; from edgevision.capture.worker import main; main()"
 )
 
-_KINDS: dict[SourceKind, Literal["device", "csi", "stream"]] = {
-    SourceKind.DEVICE: "device",
-    SourceKind.CSI: "csi",
-    SourceKind.STREAM: "stream",
-}
-
 
 def open_request(camera: CameraConfig) -> OpenRequest:
     """Return what a worker needs to know of a live camera's configuration."""
     return OpenRequest(
-        kind=_KINDS[camera.kind],
+        opener=camera.kind.opener,
         source=camera.source,
         shown=camera.shown_source,
         width=camera.width,
@@ -84,11 +75,12 @@ def open_request(camera: CameraConfig) -> OpenRequest:
         rotation=camera.rotation,
         open_timeout_s=OPEN_TIMEOUT_S,
         read_timeout_s=camera.stall_after_s,
+        needs=camera.kind.needs,
     )
 
 
 class CameraWorker:
-    """A source whose frames come from a process of its own, which can always be ended."""
+    """A source that is read in a process of its own, which can always be killed."""
 
     fps: float | None = None
     frame_count: int | None = None
@@ -104,15 +96,14 @@ class CameraWorker:
 
         Args:
             request: which camera.
-            open_deadline_s: how long start and opening may take before the process counts as hung.
-            read_grace_s: how much longer than its own timeout it may be silent.
+            open_deadline_s: longest time for start and opening; after it the process has hung.
+            read_grace_s: time beyond the worker's own read timeout after which it has hung.
 
         Raises:
             CameraError: the process cannot be started.
         """
         self.arrival: Arrival | None = None
         self.skipped = Skipped()
-        self._request = request
         self._shown = request.shown
         self._deadline_s = open_deadline_s
         self._read_deadline_s = request.read_timeout_s + read_grace_s
@@ -128,13 +119,13 @@ class CameraWorker:
                     stdout=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
                     env=_environment(request),
-                    process_group=0,  # Ctrl-C is for the daemon, which ends its workers
+                    process_group=0,  # Ctrl-C reaches the daemon alone, which kills its workers
                 )
             except OSError as error:
                 self._connection.close()
                 msg = f"{self._shown}: the capture process cannot be started ({error.strerror})"
                 raise CameraError(msg, fault="crashed") from None
-        with contextlib.suppress(OSError):  # it has ended already: the next receive says so
+        with contextlib.suppress(OSError):  # it has already ended: the next receive reports it
             send(self._connection, request)
 
     @property
@@ -146,13 +137,13 @@ class CameraWorker:
         """Wait for the next frame.
 
         Raises:
-            CameraError: the camera cannot be opened or has no more frames, or the worker hung and
-                was killed, or it crashed.
+            CameraError: the camera cannot be opened or has no more frames, or the worker hung or
+                crashed.
         """
         if self._slot is not None:
             _return(self._connection, Returned(self._layout, self._slot))
             self._slot = None
-        with contextlib.suppress(OSError):  # the worker has gone: the next receive says so
+        with contextlib.suppress(OSError):  # the worker is gone: the next receive reports it
             send(self._connection, Ready())
         until_s = time.monotonic() + self._deadline_s
         while True:
@@ -173,8 +164,7 @@ class CameraWorker:
     def retrieve(self) -> U8:
         """Return the grabbed frame, uint8 [h, w, 3] BGR, read-only, where the worker wrote it.
 
-        The worker uses that memory again when this array and all that were sliced from it have
-        gone, not before.
+        The worker reuses that memory once this array and all views of it are garbage.
         """
         if self._memory is None or self._slot is None:
             msg = f"{self._shown}: expected grab before retrieve"
@@ -185,11 +175,11 @@ class CameraWorker:
         return pixels.reshape(self._memory.shape)
 
     def interrupt(self) -> None:
-        """Kill the worker: a `grab` that waits for it fails at once."""
+        """Kill the worker: a `grab` that waits for it fails immediately."""
         self._process.kill()
 
     def close(self) -> None:
-        """Kill the worker, whatever it does, and reap it. Frames stay valid."""
+        """Kill and reap the worker, whatever state it is in. Frames stay valid."""
         self._process.kill()
         self._connection.close()
         try:
@@ -210,7 +200,7 @@ class CameraWorker:
             msg = f"{self._shown}: {error}"
             raise CameraError(msg, fault="crashed") from None
         if record is None:
-            raise CameraError(self._last_words(), fault="crashed")
+            raise CameraError(self._exit_reason(), fault="crashed")
         if descriptor is not None:
             try:
                 self._map(record, descriptor)
@@ -233,7 +223,7 @@ class CameraWorker:
             self.skipped.overwritten + record.overwritten, self.skipped.unusable + record.unusable
         )
 
-    def _last_words(self) -> str:
+    def _exit_reason(self) -> str:
         try:
             status = self._process.wait(REAP_S)
         except subprocess.TimeoutExpired:
@@ -243,32 +233,33 @@ class CameraWorker:
 
 
 def _return(connection: socket.socket, record: Returned) -> None:
-    with contextlib.suppress(OSError):  # the worker has gone, and its memory with the last frame
+    # The worker may be gone; its memory is freed with the last frame.
+    with contextlib.suppress(OSError):
         send(connection, record)
 
 
 def _command(request: OpenRequest, descriptor: int) -> list[str]:
-    """Return how to start the worker. The request goes over the socket: others see commands."""
-    own = request.kind != SourceKind.CSI.value or importlib.util.find_spec("picamera2") is not None
-    if own or not SYSTEM_PYTHON.exists():
+    """Return the worker's command line, without the request: any user can read it."""
+    found = importlib.util.find_spec(request.needs) is not None
+    if found or not SYSTEM_PYTHON.exists():
         return [sys.executable, "-P", "-m", "edgevision.capture.worker", str(descriptor)]
-    # picamera2 is there for the system's Python only. What that has itself comes first; ours and
-    # NumPy, where the system has none, last.
+    # Only the system's Python may have the package, as with picamera2. Its own packages come
+    # first; ours, and our NumPy in case it has none, last.
     ours = [str(Path(__file__).parents[2]), str(Path(np.__file__).parents[1])]
     return [str(SYSTEM_PYTHON), "-P", "-c", _FOREIGN, str(descriptor), *ours]
 
 
 def _environment(request: OpenRequest) -> dict[str, str]:
-    """Return the worker's environment: no secrets of ours, and what OpenCV and FFmpeg read."""
+    """Return the worker's environment: ours without secrets, and settings of OpenCV and FFmpeg."""
     ours = ("EDGEVISION_", "CREDENTIALS_", "NOTIFY_", "WATCHDOG_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     no_proxy = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
     return kept | {
-        # FFmpeg asks http_proxy even for this machine itself.
+        # FFmpeg uses http_proxy even for addresses on this machine.
         "no_proxy": ",".join(filter(None, (no_proxy, "localhost", "127.0.0.1", "::1"))),
         "OPENCV_LOG_LEVEL": "WARNING",
         "OPENCV_FFMPEG_DEBUG": "1",
-        "OPENCV_FFMPEG_LOGLEVEL": "40",  # AV_LOG_VERBOSE, the first that tells of connections
+        "OPENCV_FFMPEG_LOGLEVEL": "40",  # AV_LOG_VERBOSE, the first level that logs connections
         "OPENCV_FFMPEG_CAPTURE_OPTIONS": STREAM_OPTIONS,
         "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": str(math.ceil(request.read_timeout_s)),
     }

@@ -1,8 +1,9 @@
-"""What the daemon and a capture worker say to each other: one JSON record a packet.
+"""The protocol between the daemon and a capture worker: one JSON record per packet.
 
-The daemon sends an `OpenRequest`, then a `Ready` for each frame that it wants and a `Returned`
-for each slot that it has finished with. The worker answers `Opened`, a `Layout` with the file
-descriptor of the slots, a `Handed` for each `Ready`, and at the end `Failed`.
+The daemon sends an `OpenRequest`, then a `Ready` for each frame that it wants and a `Returned` for
+each slot that it has finished with. The worker answers with `Opened`, a `Layout` with the file
+descriptor of the slots, a `Handed` for each `Ready`, and at the end `Failed`. The pixels are in
+`SlotMemory`, which both processes map.
 """
 
 from __future__ import annotations
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
 
 MAX_PACKET_BYTES = 1 << 16
 
-# The largest picture is 16384 x 8192, as much as OpenCV decodes here (see edgevision/__init__).
+# The largest picture is 16384 x 8192, the limit set for OpenCV in edgevision/__init__.
 MAX_SIDE_PX = 16384
-
 MAX_PIXELS = 1 << 27
-
 MAX_SLOTS = 16
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -38,18 +37,19 @@ class OpenRequest:
     """Which camera to open, and how.
 
     Attributes:
-        kind: of source.
+        opener: `module:name` of the `CameraOpener`.
         source: as configured, with user and password.
-        shown: the source without them.
+        shown: the source without user and password.
         width, height: pixels to ask for.
         fps: rate to ask for.
         pixel_format: four-character code to ask for.
-        rotation: degrees clockwise to turn each frame by.
+        rotation: degrees clockwise to rotate each frame by.
         open_timeout_s: how long a connection may take.
         read_timeout_s: how long to wait for a frame.
+        needs: package that the opener imports.
     """
 
-    kind: Literal["device", "csi", "stream"]
+    opener: str
     source: str = field(repr=False)
     shown: str
     width: int | None = None
@@ -59,11 +59,12 @@ class OpenRequest:
     rotation: Literal[0, 90, 180, 270] = 0
     open_timeout_s: float = 5.0
     read_timeout_s: float = 10.0
+    needs: str = "cv2"
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The daemon takes one more frame."""
+    """The daemon can take one more frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """New slots, in the memory whose descriptor comes with it.
+    """New slots, in the memory whose file descriptor is in the same packet.
 
     Attributes:
         number: counts up; slots of earlier layouts are not used again.
@@ -103,13 +104,14 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A frame; its slot is the daemon's until it is returned.
+    """A frame; its slot belongs to the daemon until it is returned.
 
     Attributes:
         slot: number of the slot in the newest layout.
         captured_ns: CLOCK_MONOTONIC at its arrival.
         captured_at_ns: the time of day of the same moment, since 1970 in UTC.
-        overwritten: frames since the last record that nobody was ready for.
+        overwritten: frames since the last record that were replaced by newer ones before the
+            daemon was ready.
         unusable: frames since the last record that could not be decoded.
     """
 
@@ -144,10 +146,10 @@ _KINDS: dict[str, type[Record]] = {
 
 
 def send(connection: socket.socket, record: Record, *, descriptor: int | None = None) -> None:
-    """Send one record, with a file descriptor where it needs one.
+    """Send one record, with a file descriptor if it has one.
 
     Raises:
-        OSError: the other side has gone.
+        OSError: the other process is gone.
     """
     packet = json.dumps({"record": type(record).__name__, **asdict(record)}).encode()
     socket.send_fds(connection, [packet], [] if descriptor is None else [descriptor])
@@ -162,16 +164,16 @@ def _parse(packet: bytes, flags: int) -> Record:
 
 
 def receive(connection: socket.socket) -> tuple[Record | None, int | None]:
-    """Wait for the next record, as long as the socket's timeout says.
+    """Wait for the next record, at most for the socket's timeout.
 
     Returns:
-        The record, None where the other side has gone; and the descriptor that came with it,
-        which is the caller's to close.
+        The record, None if the other process is gone; and the file descriptor in its packet,
+        which the caller must close.
 
     Raises:
-        TimeoutError: nothing came in time.
+        TimeoutError: no packet arrived in time.
         OSError: the connection broke.
-        ValueError: what came is no record.
+        ValueError: the packet is not a record.
     """
     packet, descriptors, flags, _ = socket.recv_fds(connection, MAX_PACKET_BYTES, 1)
     descriptor = descriptors[0] if descriptors else None
@@ -186,19 +188,15 @@ def receive(connection: socket.socket) -> tuple[Record | None, int | None]:
         raise ValueError(msg) from None
 
 
-# FOLDED:
-# Frames in memory that two processes share.
-
-
 class SlotMemory:
-    """Slots of one size, one behind the other, in an anonymous file."""
+    """Slots of one size, one after the other, in an anonymous file that both processes map."""
 
     def __init__(self, layout: Layout, descriptor: int, *, writable: bool) -> None:
-        """Map what `descriptor` stands for; the descriptor can be closed afterwards.
+        """Map the file of `descriptor`; the descriptor can be closed afterwards.
 
         Raises:
-            ValueError: the layout makes no sense, or the file is smaller than it says or may
-                yet become so: reading past its end would kill the process.
+            ValueError: the layout is impossible, or the file is smaller than the layout or could
+                shrink: reading past its end would kill the process.
         """
         sides = layout.height, layout.width
         possible = all(1 <= side <= MAX_SIDE_PX for side in sides) and (
@@ -219,7 +217,7 @@ class SlotMemory:
 
     @classmethod
     def create(cls, layout: Layout) -> tuple[SlotMemory, int]:
-        """Return new slots and their descriptor, which is the caller's to close."""
+        """Return new slots and their descriptor, which the caller must close."""
         descriptor = os.memfd_create("edgevision-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         frame_bytes = layout.height * layout.width * layout.channels
         os.ftruncate(descriptor, frame_bytes * layout.slots)
@@ -229,7 +227,7 @@ class SlotMemory:
     def flat(self, slot: int) -> U8:
         """Return one slot's pixels, uint8 [h * w * c].
 
-        Each call makes a new array, and whatever is made from it keeps exactly that one alive.
+        Each call returns a new array, and every view of it keeps exactly that array alive.
         """
         return np.frombuffer(self._map, np.uint8, self._slot_bytes, slot * self._slot_bytes)
 

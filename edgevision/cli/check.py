@@ -12,7 +12,6 @@ from typing import Any, Literal
 from edgevision.cli.console import err, out, print_json
 from edgevision.config.loader import load_config, with_places
 from edgevision.config.settings import Config
-from edgevision.config.source_url import SourceKind
 from edgevision.errors import ConfigError
 from edgevision.model_card import load_model
 from edgevision.mqtt.client import MqttClient
@@ -39,7 +38,7 @@ def check(path: Path, *, as_json: bool) -> None:
             print_json({"valid": False, "faults": list(placed.faults)})
         raise placed from None
     for name, camera in config.cameras.items():
-        if camera.kind is SourceKind.RECORDING and not Path(camera.source).exists():
+        if camera.kind.is_path and not Path(camera.source).exists():
             err.print(f"{name}: {camera.shown_source} is not there now", markup=False)
     if as_json:
         print_json({"valid": True, "faults": [], "config": config.model_dump(mode="json")})
@@ -48,7 +47,7 @@ def check(path: Path, *, as_json: bool) -> None:
     good = f"{path}: good: model {model.card.name}, broker {broker}, topics {config.prefix}/…"
     out.print(good, markup=False)
     for name, camera in config.cameras.items():
-        out.print(f"  {name}: {camera.kind.value} {camera.shown_source}", markup=False)
+        out.print(f"  {name}: {camera.kind.name} {camera.shown_source}", markup=False)
 
 
 def schema_document(what: Literal["config", "mqtt", "asyncapi"]) -> dict[str, Any]:

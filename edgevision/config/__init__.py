@@ -1,4 +1,4 @@
-"""What a user can set, how a file of it is read, and what is said of a bad one.
+"""The settings of a user: their models, reading them from a file, and reporting faults in it.
 
-Imports the files at the top only.
+Imports only the files at the top of the package.
 """

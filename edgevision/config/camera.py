@@ -1,4 +1,4 @@
-"""What a user can configure about one camera, and about what counts as a detection."""
+"""Settings of a camera, of the scene that it sees, and of detection, tracking and snapshots."""
 
 from __future__ import annotations
 
@@ -34,35 +34,25 @@ from edgevision.config.source_url import (
     redact_url,
 )
 
-# Sources that can be asked for a size.
-_SIZED = frozenset({SourceKind.DEVICE, SourceKind.CSI})
-
 _Source = Annotated[str, Field(min_length=1, max_length=4096)]
-
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
 Point = tuple[Fraction, Fraction]
-
 Labels = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-# FOLDED:
-# What a user can configure about the scene that a camera sees: zones, lines, masks, filters.
-
-
 class FilterConfig(Section):
-    """Which objects count. What is not given is not asked."""
+    """Which objects count. A limit that is not set does not apply."""
 
     min_score: Score | None = None
-    """Score that an object must have reached, its highest so far."""
+    """Lowest value of an object's highest score so far."""
     min_area: Fraction | None = None
     """Smallest share of the frame, 0..1."""
     max_area: Fraction | None = None
     """Largest share of the frame, 0..1."""
     min_ratio: Annotated[float, Field(gt=0, le=1000)] | None = None
-    """Smallest width by height, in pixels: a standing person has about 0.4."""
+    """Smallest ratio of width to height, in pixels: a standing person has about 0.4."""
     max_ratio: Annotated[float, Field(gt=0, le=1000)] | None = None
-    """Largest width by height, in pixels."""
+    """Largest ratio of width to height, in pixels."""
 
     @model_validator(mode="after")
     def _in_order(self) -> FilterConfig:
@@ -80,39 +70,39 @@ class DetectionConfig(Section):
     min_score: Score = 0.4
     """Objects below this score are not published."""
     label_min_score: dict[str, Score] = Field(default_factory=dict)
-    """Scores for single labels, in place of min_score: {Person: 0.5}."""
+    """Scores of single labels, in place of min_score: {Person: 0.5}."""
     labels: tuple[str, ...] | None = None
-    """Only these labels; default: all that the model knows."""
+    """Only these labels; default: all labels of the model."""
     nms_iou: Score = 0.6
-    """Of two boxes of one label that overlap more than this, the weaker one goes."""
+    """Of two boxes of one label with a higher IoU than this, the weaker one is dropped."""
     max_objects: Annotated[int, Field(strict=True, ge=1, le=400)] = 100
-    """At most this many objects a frame, best first."""
+    """At most this many objects per frame, highest score first."""
     filters: dict[str, FilterConfig] = Field(default_factory=dict)
     """Which objects become events and counts, by label: {Person: {min_area: 0.002}}."""
 
     def min_score_of(self, label: str) -> float:
-        """Return the score from which objects of a label are published."""
+        """Return the lowest score at which objects of a label are published."""
         return self.label_min_score.get(label, self.min_score)
 
     def shifted_score_of(self, label: str, logits: float) -> float:
-        """Return `min_score_of` moved on the scale of the network, where it cannot pass 0 or 1.
+        """Return `min_score_of` shifted by `logits`, so that it stays between 0 and 1.
 
-        A score is 1 / (1 + e^-x) of the network's output x; this moves x.
+        A score is 1 / (1 + e^-x) of the network's output x; this shifts x.
         """
         score = self.min_score_of(label)
         return 1 / (1 + (1 - score) / score * math.exp(-logits))
 
     def weak_score_of(self, label: str) -> float:
-        """Return the score from which a box may confirm an object that is already tracked.
+        """Return the lowest score at which a box may confirm an object that is already tracked.
 
-        A little below what is published (0.35 for 0.4), as Zhang et al. 2022, "ByteTrack",
-        associate every box and not only the confident ones.
+        It is a little below the score for publishing (0.35 for 0.4): Zhang et al. 2022,
+        "ByteTrack", associate every box, not only the confident ones.
         """
         return self.shifted_score_of(label, -0.2)
 
 
 def _time_of_day(value: object) -> object:
-    """Return what YAML 1.1 reads as a number of minutes as it was written: 22:30 as 1350."""
+    """Return the text of a time that YAML 1.1 read as minutes: 1350 is 22:30."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
         return f"{value // 60:02}:{value % 60:02}"
     return value
@@ -126,7 +116,7 @@ TimeOfDay = Annotated[
 
 
 class LineConfig(Section):
-    """A line across which objects are counted, with the names of its two sides."""
+    """A line; objects that cross it are counted, by direction between its two named sides."""
 
     points: tuple[Point, Point]
     """Both ends as fractions of the frame, [[x, y], [x, y]]."""
@@ -137,7 +127,7 @@ class LineConfig(Section):
     labels: Labels | None = None
     """Only these labels; default: all."""
     reset_at: TimeOfDay | None = None
-    """Local time of day at which the counters begin again, as 00:00; default: never."""
+    """Local time of day at which the counters are reset, as 00:00; default: never."""
 
     @model_validator(mode="after")
     def _possible(self) -> LineConfig:
@@ -152,7 +142,7 @@ class LineConfig(Section):
 
 
 def _encloses_something(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    """Shoelace formula: the area of a simple polygon."""
+    """Return the corners if they enclose an area, by the shoelace formula."""
     pairs = zip(points, (*points[1:], points[0]), strict=True)
     if abs(sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairs)) < 1e-6:
         msg = f"expected corners that enclose an area, got {list(map(list, points))}"
@@ -168,38 +158,38 @@ Polygon = Annotated[
 
 
 class MaskConfig(Section):
-    """A part of the picture where nothing is looked for."""
+    """A part of the picture where nothing is detected."""
 
     polygon: Polygon
     """Corners as fractions of the frame, [[x, y], …]."""
     labels: Labels | None = None
     """Only these labels are ignored there; default: all."""
     motion: bool = True
-    """Motion there is ignored, too."""
+    """Whether motion there is ignored, too."""
 
 
 class MotionConfig(Section):
-    """Motion gating: a still scene is not inferred."""
+    """Motion gating: frames of a still scene skip inference."""
 
     min_area: Annotated[float, Field(gt=0, le=1)] = 0.0005
-    """Smallest share of the frame that has to change at once."""
+    """Smallest share of the frame that has to change at the same time."""
     threshold: Annotated[int, Field(strict=True, ge=1, le=254)] = 20
     """By how many of 255 grey levels a pixel has to change."""
     hold_s: Seconds = 5.0
-    """Frames are inferred for this long after the last motion."""
+    """Inference continues for this long after the last motion."""
     refresh_s: Seconds = 30.0
-    """A still scene is inferred this often all the same."""
+    """Inference also runs once per this interval while the scene is still."""
 
 
 class RegionsConfig(Section):
-    """Crops around motion and small objects, inferred besides the full frame."""
+    """Crops around motion and small objects; inference runs on them besides the full frame."""
 
     max: Annotated[int, Field(strict=True, ge=1, le=8)] = 2
-    """At most this many a frame; each takes as long as a frame."""
+    """At most this many per frame; each takes as long as a full frame."""
 
 
 class ZoneConfig(Section):
-    """A named part of the picture; an object is in it while the foot of its box is."""
+    """A named part of the picture; an object is inside while the foot of its box is."""
 
     polygon: Polygon
     """Corners as fractions of the frame, [[x, y], …]."""
@@ -208,7 +198,7 @@ class ZoneConfig(Section):
     filters: dict[str, FilterConfig] = Field(default_factory=dict)
     """Which objects count in this zone, by label."""
     min_dwell_s: Annotated[float, Field(ge=0, le=86400)] = 0.0
-    """An object has entered once it has been inside for this long."""
+    """An object has entered after it has been inside for this long."""
     loiter_after_s: Seconds | None = None
     """An object that stays this long is published as loitering; default: never."""
 
@@ -223,17 +213,17 @@ class CameraConfig(Section):
     enabled: bool = True
     """Whether this camera is used."""
     width: Pixels | None = None
-    """Width to ask a device for, in pixels; streams and recordings have their own."""
+    """Width requested from a device, in pixels; streams and recordings have their own."""
     height: Pixels | None = None
-    """Height to ask a device for, in pixels."""
+    """Height requested from a device, in pixels."""
     fps: Annotated[float, Field(strict=True, gt=0, le=1000)] | None = None
-    """Rate to ask a device for; pace of a recording or image folder in place of its own."""
+    """Rate requested from a device; pace of a recording or image folder in place of its own."""
     pixel_format: Annotated[str, Field(pattern=r"^[A-Z0-9]{4}$")] | None = None
-    """Four-character code to ask a device for; MJPG is what most USB cameras need above 640x480."""
+    """Four-character code requested from a device; most USB cameras need MJPG above 640x480."""
     rotation: Literal[0, 90, 180, 270] = 0
-    """Degrees clockwise to turn each frame by."""
+    """Degrees clockwise to rotate each frame by."""
     loop: bool = False
-    """Begin a recording or image folder again at its end."""
+    """Restart a recording or image folder at its end."""
     stall_after_s: Seconds = 10.0
     """A camera without a frame for this long is published as stalled."""
     frozen_after_s: Seconds | None = 60.0
@@ -241,17 +231,17 @@ class CameraConfig(Section):
     black_after_s: Seconds | None = 10.0
     """A live camera whose picture is dark and empty for this long is published as black."""
     detection: DetectionConfig | None = None
-    """Settings that differ from the general ones for this camera."""
+    """Settings for this camera that differ from the general ones."""
     zones: Annotated[dict[Name, ZoneConfig], Field(max_length=64)] = Field(default_factory=dict)
     """Named parts of the picture; the name is part of their topics."""
     lines: Annotated[dict[Name, LineConfig], Field(max_length=64)] = Field(default_factory=dict)
-    """Named lines across which objects are counted; the name is part of their topics."""
+    """Named lines; objects that cross them are counted; the name is part of their topics."""
     masks: Annotated[dict[Name, MaskConfig], Field(max_length=64)] = Field(default_factory=dict)
-    """Named parts of the picture where nothing is looked for."""
+    """Named parts of the picture where nothing is detected."""
     motion: Annotated[MotionConfig | None, may_be_empty(MotionConfig)] = None
-    """Infer only while something moves; `motion: {}` does it with the defaults."""
+    """Run inference only while something moves; `motion: {}` uses the defaults."""
     regions: Annotated[RegionsConfig | None, may_be_empty(RegionsConfig)] = None
-    """Also infer crops, so that small objects are found; `regions: {}` does it."""
+    """Also run inference on crops, to detect small objects; `regions: {}` uses the defaults."""
 
     @field_validator("source")
     @classmethod
@@ -260,9 +250,9 @@ class CameraConfig(Section):
         expected = misspelt_address(source)
         if expected is not None:
             raise ValueError(expected)
-        if classify_source(source).is_live:
-            return source
-        return str(resolve(Path(source), info))
+        if classify_source(source).is_path:
+            return str(resolve(Path(source), info))
+        return source
 
     @field_serializer("source")
     def _without_secrets(self, source: str) -> str:
@@ -274,9 +264,8 @@ class CameraConfig(Section):
             msg = "expected loop only for recordings and image folders, got it for a live source"
             raise ValueError(msg)
         for key in ("width", "height", "pixel_format"):
-            takers = {SourceKind.DEVICE} if key == "pixel_format" else _SIZED
-            if getattr(self, key) is not None and self.kind not in takers:
-                msg = f"expected {key} only for devices, got it for a {self.kind.value}"
+            if getattr(self, key) is not None and key not in self.kind.takes:
+                msg = f"expected {key} only for devices, got it for a {self.kind.name}"
                 raise ValueError(msg)
         if (self.width is None) != (self.height is None):
             msg = "expected width and height together, got one of them"
@@ -295,30 +284,30 @@ class CameraConfig(Section):
 
     @property
     def shown_source(self) -> str:
-        """Return the source as it may be logged and published: without user and password."""
+        """Return the source without user and password, for logs and messages."""
         return redact_url(self.source)
 
 
 class TrackingConfig(Section):
-    """When an object is new, gone, or at rest."""
+    """When an object has ended or is stationary, and how often it is updated."""
 
     lost_after_s: Annotated[float, Field(strict=True, ge=0.5, le=600)] = 5.0
     """An object that is not seen for this long has ended."""
     stationary_after_s: Seconds = 10.0
     """An object that has not moved for this long is stationary."""
     update_interval_s: Annotated[float, Field(strict=True, ge=1, le=60)] = 60.0
-    """An update is published at least this often while an object is there."""
+    """Longest time between two updates of an object that is present."""
 
 
 class SnapshotsConfig(Section):
     """JPEG pictures of the best view of each object."""
 
     enabled: bool = True
-    """Whether they are published."""
+    """Whether snapshots are published."""
     box: bool = True
-    """Whether the box is drawn in."""
+    """Whether the box is drawn."""
     crop: bool = False
-    """Only the object and what is around it."""
+    """Whether only the object and its surroundings are shown."""
     height: Annotated[int, Field(strict=True, ge=32, le=4096)] = 480
     """Largest height in pixels."""
     quality: Annotated[int, Field(strict=True, ge=1, le=100)] = 80

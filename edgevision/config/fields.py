@@ -1,6 +1,6 @@
-"""The kinds of value that a configuration consists of, and the section all its parts are.
+"""The types of values in a configuration, and `Section`, the base of all its parts.
 
-A module of its own because every section of the configuration is made of these.
+A module of its own because every other module of the configuration uses these types.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, unknown keys refused."""
+    """A part of the configuration: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def resolve(path: Path, info: ValidationInfo) -> Path:
-    """Return a path against the folder of the configuration file; `~` is a home folder."""
+    """Return a path relative to the configuration file's folder; `~` is a home folder."""
     base: Path = (info.context or {}).get("folder", Path())
     if "\0" in str(path):
         msg = "expected a path without zero characters, got one with them"
@@ -36,18 +36,14 @@ def as_text(value: object) -> object:
 
 
 def may_be_empty(section: type[Section]) -> BeforeValidator:
-    """Take a key that stands there without a value as an empty section: `tls:` means TLS."""
+    """Read a key without a value as an empty section: `tls:` switches TLS on."""
     return BeforeValidator(
         lambda value: {} if value is None else value, json_schema_input_type=section | None
     )
 
 
 FilePath = Annotated[Path, AfterValidator(resolve)]
-
 Score = Annotated[float, Field(strict=True, gt=0, lt=1)]
-
 Seconds = Annotated[float, Field(strict=True, gt=0, le=86400)]
-
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-
 Pixels = Annotated[int, Field(strict=True, ge=1, le=16384)]

@@ -1,4 +1,4 @@
-"""Reading a configuration: YAML with line numbers, the environment, all faults at once."""
+"""Reading a configuration from YAML and the environment; every fault is reported with its line."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX = "EDGEVISION_"
 
 MAX_FILE_BYTES = 1 << 20
-
 MAX_NODES = 20_000
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
-    """Read a configuration file and lay the environment's settings over it.
+    """Read a configuration file; settings in the environment override it.
 
     `EDGEVISION_MQTT__HOST=broker` sets `mqtt.host`; values are YAML scalars.
 
@@ -44,8 +43,8 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
             places[key] = f"environment {name}"
     context = {"folder": path.resolve().parent}
     faults: list[Fault] = []
-    # Pydantic checks a section's combinations only once its single values are right. So what is
-    # wrong is taken out and the rest is checked again, until nothing new is found.
+    # Pydantic checks combinations in a section only once its single values are valid. So faulty
+    # keys are removed and the rest is validated again, until no new fault is found.
     while True:
         try:
             config = Config.model_validate(tree, context=context)
@@ -65,10 +64,10 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
 
 
 def with_places(path: Path, error: ConfigError) -> ConfigError:
-    """Put file and line before faults that begin with a key, as `detection.labels: …`.
+    """Prepend file and line to faults that start with a key, as `detection.labels: …`.
 
-    For what shows only when a configuration is used: labels that the model lacks, files that
-    cannot be read.
+    For faults that appear only when a configuration is used: labels that the model does not have,
+    files that cannot be read.
     """
     _, lines = _read_yaml(path)
     placed = []
@@ -90,10 +89,10 @@ def _environment_value(name: str, text: str) -> object:
 
 
 def _spelled_as_in(tree: dict[str, Any], parts: list[str]) -> KeyPath:
-    """Return the path with the keys that are there already, as they are spelled.
+    """Return the path, with existing keys in the spelling of the file.
 
-    A variable's name has neither - nor a case to tell apart: FRONT_DOOR is `front-door` where
-    there is such a key.
+    A variable's name has no hyphens and is not case-sensitive: FRONT_DOOR is `front-door` if there
+    is such a key.
     """
     path: list[str] = []
     node: object = tree
@@ -161,7 +160,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain types without dates; what cannot be read is a fault with its line."""
+    """YAML's plain types without dates; a value that cannot be read is a fault with its line."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as PyYAML has it
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
@@ -169,7 +168,7 @@ class _Loader(yaml.SafeLoader):
     }
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - as PyYAML has it
-        """Make the value of a node."""
+        """Return the value of a node."""
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError):  # from its own number and date code
@@ -201,7 +200,7 @@ def _parse(text: str, name: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 def _walk(
     node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], faults: list[str], name: str
 ) -> None:
-    """Note the line of every key; complain about keys that stand twice or are no text."""
+    """Note the line of every key, and as faults keys that occur twice or are not scalars."""
     if len(lines) > MAX_NODES:
         fault = f"{name}: expected at most {MAX_NODES} values, got more"
         raise ConfigError(fault)

@@ -1,4 +1,4 @@
-"""What a user can configure about the broker and the way to it."""
+"""Settings of the broker, the connection to it, and the programs that use the service over MQTT."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ _MqttVersion = Literal["auto", "5", "3.1.1"]
 
 
 def no_wildcards(prefix: str) -> str:
-    """Return the first part of topics, if a message can be published under it."""
+    """Return the first part of topics, if messages can be published under it."""
     if re.search(r"[+#\x00]", prefix) or prefix.startswith(("/", "$")) or prefix.endswith("/"):
         msg = f"expected an MQTT topic without + # and without / at its ends, got {prefix!r}"
         raise ValueError(msg)
     return prefix
+
+
+_Topic = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(no_wildcards)]
 
 
 class TlsConfig(Section):
@@ -48,27 +51,25 @@ class MqttConfig(Section):
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] | None = None
     """Broker's port; default: 1883, with tls 8883."""
     username: Annotated[str, Field(min_length=1)] | None = None
-    """User at the broker."""
+    """User name at the broker."""
     password: SecretStr | None = None
-    """Password; rather set EDGEVISION_MQTT__PASSWORD, password_file or a systemd credential."""
+    """Password; better set EDGEVISION_MQTT__PASSWORD, password_file or a systemd credential."""
     password_file: FilePath | None = None
     """File with the password; default: the systemd credential mqtt_password, if there is one."""
     tls: Annotated[TlsConfig | None, may_be_empty(TlsConfig)] = None
     """TLS; `tls: {}` verifies against the system's CAs."""
     allow_plaintext: bool = False
-    """Talk without TLS to a broker on another machine: everyone on the way can read along."""
+    """Connect without TLS to a broker on another machine: anyone on the network can read along."""
     protocol: Annotated[
         _MqttVersion, BeforeValidator(as_text, json_schema_input_type=_MqttVersion | Literal[5])
     ] = "auto"
     """MQTT version; auto: 5, and 3.1.1 where the broker does not speak 5."""
     client_id: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """Client identifier; default: edgevision-<device>."""
-    prefix: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(no_wildcards)] | (
-        None
-    ) = None
+    prefix: _Topic | None = None
     """First part of every topic; default: edgevision/<device>."""
     keepalive_s: Annotated[int, Field(strict=True, ge=5, le=3600)] = 30
-    """A broker that is silent for 1.5 times this long is gone."""
+    """A broker that is silent for 1.5 times this long counts as lost."""
     connect_timeout_s: Annotated[float, Field(strict=True, gt=0, le=300)] = 10.0
     """How long a connection attempt may take."""
     reconnect_max_s: Annotated[float, Field(strict=True, ge=1, le=3600)] = 30.0
@@ -96,15 +97,8 @@ class MqttConfig(Section):
         return self.port or (8883 if self.tls else 1883)
 
 
-_Topic = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(no_wildcards)]
-
-
-# FOLDED:
-# What a user can configure about other programs that talk with the service over MQTT.
-
-
 class HomeAssistantConfig(Section):
-    """MQTT discovery: the board and its cameras appear in Home Assistant by themselves."""
+    """MQTT discovery: the board and its cameras appear in Home Assistant automatically."""
 
     enabled: bool = True
     """Whether the device is announced."""
@@ -118,4 +112,4 @@ class ControlConfig(Section):
     """Requests over MQTT that change what the service does."""
 
     enabled: bool = True
-    """Whether requests are taken at all."""
+    """Whether requests are accepted."""

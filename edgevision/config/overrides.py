@@ -1,4 +1,7 @@
-"""Overrides: what requests have changed, kept in the state folder and laid over the file."""
+"""Overrides: settings that requests have changed, kept across restarts in the state folder.
+
+A `Setting` is what a request may change, and where that is in a configuration.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,6 @@ log = logging.getLogger(__name__)
 FILE = "overrides.json"
 
 MAX_FILE_BYTES = 1 << 20
-
 MAX_OVERRIDES = 1000
 
 S = TypeVar("S", bound=Section)
@@ -33,36 +35,11 @@ S = TypeVar("S", bound=Section)
 Value: TypeAlias = bool | float
 
 
-@dataclass(frozen=True, slots=True)
-class _Override:
-    """A value and the one of the configuration file that it replaced; None: it had none."""
-
-    value: Value
-    replaced: Value | None
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    key: Literal["enabled", "min_score"]
-    camera: Name | None = None
-    label: Annotated[str, Field(max_length=1024)] | None = None
-    value: bool | Score
-    replaced: bool | Score | None = None
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    schema_version: Literal[1] = 1
-    overrides: Annotated[list[_Entry], Field(max_length=MAX_OVERRIDES)]
-
-
 class Overrides:
-    """Settings that requests have changed. For one thread."""
+    """Settings that requests have changed. Not thread-safe."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what is kept in the state folder; a file that cannot be used is logged, no more."""
+        """Read the overrides in the state folder; an unusable file is logged and ignored."""
         self._path = folder / FILE
         self._kept: dict[Setting, _Override] = {}
         self._on_disk: bytes | None = None
@@ -72,25 +49,23 @@ class Overrides:
             pass
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-            log.warning("%s cannot be used (%s): what requests had changed is lost", FILE, why)
+            log.warning("%s cannot be used (%s): settings changed by requests are lost", FILE, why)
 
     def apply(self, config: Config, labels: Collection[str]) -> Config:
-        """Lay what is kept over a configuration that was read from its file.
+        """Apply the overrides to a configuration that was read from its file.
 
-        What no longer fits is dropped for good, with one log line each: the camera or label is
-        gone, the combination is refused, or somebody has given the same key another value in
-        the file, which then wins.
+        An override that no longer applies is dropped for good, with one log line each: its camera
+        or label no longer exists, the combination is refused, or the same key has another value in
+        the file than before, which then takes precedence.
 
         Args:
-            config: as the file says.
-            labels: what its model knows.
+            config: the configuration in the file.
+            labels: the labels of its model.
         """
-        result, dropped = _laid_over(config, labels, self._kept)
+        result, dropped = _with_overrides(config, labels, self._kept)
         if dropped:
             for setting, why in dropped.items():
-                log.warning(
-                    "%s, changed by a request, is as in the file again: %s", setting.path, why
-                )
+                log.warning("%s: the value set by a request is dropped: %s", setting.path, why)
                 del self._kept[setting]
             self._write()
         return result
@@ -106,17 +81,17 @@ class Overrides:
         """Change one setting and keep it.
 
         Args:
-            config: as the file says.
-            labels: what its model knows.
-            setting: what to change.
-            value: its new value; the one of the file ends the override.
-            take: puts the whole configuration in force; whatever it raises, nothing is kept.
+            config: the configuration in the file.
+            labels: the labels of its model.
+            setting: the setting to change.
+            value: its new value; the value in the file removes the override.
+            take: puts the whole configuration in force; if it raises, the override is not kept.
 
         Returns:
-            Why it will not survive a restart; empty: it will.
+            Why the override will not survive a restart; empty: it will.
 
         Raises:
-            ConfigError: it does not fit.
+            ConfigError: the value, or a combination with it, is refused.
         """
         setting.put(self.apply(config, labels), value)
         kept = {**self._kept, setting: _Override(value, setting.value_in(config))}
@@ -125,7 +100,7 @@ class Overrides:
         if len(kept) > MAX_OVERRIDES:
             msg = f"expected at most {MAX_OVERRIDES} settings changed by requests, got one more"
             raise ConfigError(msg)
-        result, _ = _laid_over(config, labels, kept)
+        result, _ = _with_overrides(config, labels, kept)
         take(result)
         self._kept = kept
         return self._write()
@@ -147,7 +122,7 @@ class Overrides:
         self._on_disk = content
 
     def _write(self) -> str:
-        """Exchange the file as a whole; return why it cannot be, empty where it is."""
+        """Replace the file atomically; return why that failed, or an empty text."""
         entries = [
             _Entry(
                 key=setting.key,
@@ -166,52 +141,20 @@ class Overrides:
         except OSError as error:
             self._on_disk = None
             why = f"{self._path} cannot be written ({error.strerror})"
-            log.warning("%s: what requests have changed is lost at the next start", why)
+            log.warning("%s: settings changed by requests are lost at the next start", why)
             return why
         self._on_disk = content
         return ""
 
 
-def _laid_over(
-    config: Config, labels: Collection[str], kept: Mapping[Setting, _Override]
-) -> tuple[Config, dict[Setting, str]]:
-    """Return the configuration with all that fits, and why the rest does not.
-
-    General settings come before those of a camera, which are laid over them. Cameras are
-    switched on last: only then may two of them share a device without being on together.
-    """
-    result = config
-    dropped: dict[Setting, str] = {}
-    for setting, override in sorted(
-        kept.items(), key=lambda item: (item[0].camera is not None, item[1].value is True)
-    ):
-        now = setting.value_in(config)
-        if setting.label is not None and setting.label not in labels:
-            dropped[setting] = f"the model has no label {setting.label!r}"
-        elif setting.camera is not None and setting.camera not in config.cameras:
-            dropped[setting] = f"there is no camera {setting.camera}"
-        elif now != override.replaced:
-            dropped[setting] = "it has another value there than before"
-        else:
-            try:
-                result = setting.put(result, override.value)
-            except ConfigError as error:
-                dropped[setting] = str(error)
-    return result, dropped
-
-
-# FOLDED:
-# A setting that a request may change: where it stands in a configuration.
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Whether a camera is used (`enabled`), or a score (`min_score`): general, or for one label.
+    """A setting that a request may change: `enabled` of a camera, or a `min_score`.
 
     Attributes:
-        key: what is set.
-        camera: for which camera; None: for all without one of their own.
-        label: for which label; None: for all without one of their own.
+        key: which of the two.
+        camera: the camera that it is for; None: all without a value of their own.
+        label: the label that it is for; None: all without a value of their own.
     """
 
     key: Literal["enabled", "min_score"]
@@ -228,7 +171,7 @@ class Setting:
         return dotted_path((*camera, "detection", *score))
 
     def value_in(self, config: Config) -> Value | None:
-        """Return what is set; None: nothing is, or there is no such camera."""
+        """Return the value in a configuration; None: it has none, or no such camera."""
         if self.camera is None:
             return self._score_in(config.detection)
         camera = config.cameras.get(self.camera)
@@ -248,11 +191,11 @@ class Setting:
     def put(self, config: Config, value: Value) -> Config:
         """Return the configuration with another value.
 
-        A label's score for one camera is laid over the general ones of the other labels, which
-        that camera would lose otherwise (`Config.detection_of`).
+        A camera's own scores replace the general ones (`Config.detection_of`), so the first score
+        of a label for one camera takes over the general scores of the other labels.
 
         Raises:
-            ConfigError: it does not fit: no such camera, or a combination that is refused.
+            ConfigError: there is no such camera, or the combination is refused.
         """
         if self.camera is None:
             return _with(config, "detection", self._scored(config.detection, value, {}))
@@ -277,10 +220,63 @@ class Setting:
         return _with(detection, "label_min_score", scores)
 
 
-def _with(section: S, key: str, value: object) -> S:
-    """Return a section with another value, checked as if it stood in the file.
+@dataclass(frozen=True, slots=True)
+class _Override:
+    """A value, and the one in the configuration file that it replaced; None: the file had none."""
 
-    Only this key counts as set further on, as `Config.detection_of` asks what is.
+    value: Value
+    replaced: Value | None
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    key: Literal["enabled", "min_score"]
+    camera: Name | None = None
+    label: Annotated[str, Field(max_length=1024)] | None = None
+    value: bool | Score
+    replaced: bool | Score | None = None
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    schema_version: Literal[1] = 1
+    overrides: Annotated[list[_Entry], Field(max_length=MAX_OVERRIDES)]
+
+
+def _with_overrides(
+    config: Config, labels: Collection[str], kept: Mapping[Setting, _Override]
+) -> tuple[Config, dict[Setting, str]]:
+    """Return the configuration with all overrides that apply, and why the others do not.
+
+    General settings are applied before a camera's own. Cameras are switched on last, so that two
+    of them on one device are never both on in between.
+    """
+    result = config
+    dropped: dict[Setting, str] = {}
+    for setting, override in sorted(
+        kept.items(), key=lambda item: (item[0].camera is not None, item[1].value is True)
+    ):
+        now = setting.value_in(config)
+        if setting.label is not None and setting.label not in labels:
+            dropped[setting] = f"the model has no label {setting.label!r}"
+        elif setting.camera is not None and setting.camera not in config.cameras:
+            dropped[setting] = f"there is no camera {setting.camera}"
+        elif now != override.replaced:
+            dropped[setting] = "the file has another value than before"
+        else:
+            try:
+                result = setting.put(result, override.value)
+            except ConfigError as error:
+                dropped[setting] = str(error)
+    return result, dropped
+
+
+def _with(section: S, key: str, value: object) -> S:
+    """Return a section with another value, validated as if it were in the file.
+
+    Only this key is marked as set in addition, because `Config.detection_of` asks which are set.
 
     Raises:
         ConfigError: the value, or its combination with others, is refused.

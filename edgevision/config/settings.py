@@ -1,8 +1,8 @@
-"""What a user can configure: frozen models, unknown keys refused, units in the names.
+"""The whole configuration: frozen models, unknown keys are errors, units in the names.
 
-Each field's description is its documentation: it ends up in the JSON Schema that editors
-show and beside the key in `config.yaml`. Relative paths are resolved against the folder
-of the configuration file, which `configfile` passes as validation context.
+The description of each field is its documentation: it is in the JSON Schema, which editors show,
+and beside the key in `config.yaml`. Relative paths are resolved against the folder of the
+configuration file, which `loader` passes as validation context.
 """
 
 from __future__ import annotations
@@ -18,25 +18,23 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from edgevision.config.camera import CameraConfig, DetectionConfig, SnapshotsConfig, TrackingConfig
 from edgevision.config.fields import FilePath, Name, Section, may_be_empty, resolve
 from edgevision.config.mqtt import ControlConfig, HomeAssistantConfig, MqttConfig
-from edgevision.config.source_url import SourceKind
 
 DATA_FOLDER = Path(__file__).parents[1] / "data"
-
 DEMO_RECORDING = DATA_FOLDER / "still-life.avi"
-
 DEFAULT_MODEL = "models/ssd_mobilenet_v2_oid"
 
+# Topic levels of control requests.
 RESERVED_CAMERA_NAMES = frozenset({"request", "response"})
 
 
 def bundled(path: str) -> Path:
-    """Return a file or folder that ships with the project: from a checkout or the wheel."""
+    """Return the path of a file or folder of the project, in the checkout or in the wheel."""
     checkout = DATA_FOLDER.parent.parent / path
     return checkout if _exists(checkout) else DATA_FOLDER / path
 
 
 def _exists(path: Path) -> bool:
-    """Return whether there is such a file or folder; False for one that nobody may look at."""
+    """Return whether a file or folder exists; False for one without permission."""
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for that
 
 
@@ -51,7 +49,7 @@ ModelFolder = Annotated[Path, AfterValidator(_resolve_model)]
 
 
 class RuntimeConfig(Section):
-    """How the network is run; of the engine's settings NumPy only knows threads."""
+    """How the network is run; the backend numpy uses only `threads`."""
 
     threads: Annotated[int, Field(strict=True, ge=1, le=64)] | None = None
     """Threads of one inference; default: all cores but one, at most 4."""
@@ -62,8 +60,8 @@ class RuntimeConfig(Section):
     providers: Annotated[tuple[str, ...], Field(min_length=1)] = ("CPUExecutionProvider",)
     """Execution providers, first choice first."""
     resize: Resize = "exact"
-    """How frames are brought to the network's size. exact: the same bytes on every processor.
-    fast: less work, but a pixel may be one level off between x86 and ARM, and so scores differ."""
+    """How frames are resized for the network. exact: the same bytes on every processor.
+    fast: less work, but pixels may differ by one level between x86 and ARM, so scores differ."""
 
     @property
     def thread_count(self) -> int:
@@ -72,21 +70,21 @@ class RuntimeConfig(Section):
 
 
 class MetricsConfig(Section):
-    """How often figures are published."""
+    """How often metrics are published."""
 
     interval_s: Annotated[float, Field(strict=True, ge=0.5, le=3600)] = 10.0
     """Seconds between two metrics messages."""
     window_s: Annotated[float, Field(strict=True, ge=1, le=600)] = 10.0
-    """Rates are measured over this long: a camera without frames for it reads 0.0 fps."""
+    """Window of the rates: a camera without a frame for this long reads 0.0 fps."""
 
 
 class OutboxConfig(Section):
-    """What waits for the broker; above any of these bounds the oldest messages are dropped."""
+    """Messages that wait for the broker; above any of these limits the oldest are dropped."""
 
     max_rows: Annotated[int, Field(strict=True, ge=100, le=1_000_000)] = 10_000
-    """How many messages."""
+    """Number of messages."""
     max_bytes: Annotated[int, Field(strict=True, ge=1 << 20, le=1 << 30)] = 16 << 20
-    """Bytes of their topics and payloads."""
+    """Size of their topics and payloads, in bytes."""
     max_age_s: Annotated[float, Field(strict=True, ge=60, le=366 * 86400)] = 7 * 86400.0
     """How long a message may wait, in seconds during which the service runs."""
 
@@ -120,10 +118,10 @@ class Config(Section):
     backend: Literal["auto", "onnxruntime", "numpy"] = "auto"
     """Inference engine; auto: onnxruntime where it is installed, else numpy."""
     state_folder: FilePath | None = None
-    """Folder for what must survive a restart; default: $STATE_DIRECTORY, which systemd sets, else
-    ~/.local/state/edgevision/<device>."""
+    """Folder for state that must survive a restart; default: $STATE_DIRECTORY, which systemd sets,
+    else ~/.local/state/edgevision/<device>."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """How much is logged; state changes are info, single frames debug."""
+    """Lowest level that is logged; changes of state are info, single frames debug."""
     runtime: Annotated[RuntimeConfig, may_be_empty(RuntimeConfig)] = RuntimeConfig()
     detection: Annotated[DetectionConfig, may_be_empty(DetectionConfig)] = DetectionConfig()
     mqtt: Annotated[MqttConfig, may_be_empty(MqttConfig)] = MqttConfig()
@@ -151,7 +149,7 @@ class Config(Section):
             raise ValueError(msg)
         users: dict[str, str] = {}
         for name, camera in self.cameras.items():
-            if camera.enabled and camera.kind is SourceKind.DEVICE:
+            if camera.enabled and camera.kind.is_device:
                 first = users.setdefault(camera.device_path, name)
                 if first != name:
                     msg = f"expected one camera a device, got {first} and {name} on {camera.source}"
@@ -169,7 +167,7 @@ class Config(Section):
         return self.state_folder or default_state_folder(self.device)
 
     def detection_of(self, camera: str) -> DetectionConfig:
-        """Return the general detection settings with one camera's own laid over them."""
+        """Return the general detection settings, overridden by one camera's own."""
         own = self.cameras[camera].detection
         if own is None:
             return self.detection

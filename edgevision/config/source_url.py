@@ -1,43 +1,99 @@
-"""What an address says by its form: kind of source, way to a host, secrets in a URL."""
+"""The table of sources, and functions on the text of an address: its kind, host and secrets.
+
+`SOURCES` has one line for each kind of source: how it is written, what it can be asked for, and
+which function in capture/ opens it. Another source is one new file there and one line here. The
+table is in this room because a configuration is validated against it. Openers are given by name:
+configuration imports no other room, and a capture worker imports only what its own camera needs.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 import re
-from enum import Enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _NUMBER = re.compile(r"[0-9]{1,3}\Z")
-
 _CSI = re.compile(r"csi(?::([0-9]{1,2}))?\Z")
+_STREAM = re.compile(r"(rtsps?|https?|rtmps?|udp|tcp|srt)://", re.IGNORECASE)
 
 
-class SourceKind(Enum):
-    """What kind of thing a camera's source is."""
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """One kind of source.
 
-    DEVICE = "device"
-    CSI = "csi"
-    STREAM = "stream"
-    RECORDING = "recording"
-    IMAGES = "images"
+    Attributes:
+        name: its name in messages.
+        matches: whether a configured source, as text, is of this kind.
+        opener: `module:name` of what opens it: a `capture.protocol.CameraOpener` where it is
+            live, else a `RecordingOpener`.
+        needs: the package that the opener imports.
+        is_live: frames arrive whether or not they are taken. A live source is read in a capture
+            worker, reopened after every fault, and can be frozen or black. Any other is played in
+            the reader's thread at its own pace and has an end.
+        is_path: the source is a file or folder, relative to the configuration file's folder.
+        is_device: the source is a file of Video4Linux, which only one camera can use.
+        plays_once: a fault after its first frames ends it; it is not started over.
+        takes: keys of a camera's configuration that it can be asked for.
+    """
 
-    @property
-    def is_live(self) -> bool:
-        """Return whether frames come whether or not anyone takes them."""
-        return self in {SourceKind.DEVICE, SourceKind.CSI, SourceKind.STREAM}
+    name: str
+    matches: Callable[[str], bool]
+    opener: str
+    needs: str
+    is_live: bool = False
+    is_path: bool = False
+    is_device: bool = False
+    plays_once: bool = False
+    takes: frozenset[str] = frozenset()
+
+
+def _is_device(source: str) -> bool:
+    # /dev/shm holds files.
+    return bool(_NUMBER.match(source) or re.match(r"^/dev/(?!shm/)", source))
+
+
+def _is_csi(source: str) -> bool:
+    return _CSI.match(source) is not None
+
+
+def _is_stream(source: str) -> bool:
+    return _STREAM.match(source) is not None
+
+
+def _is_folder(source: str) -> bool:
+    # Path.is_dir raises for a folder without permission and for a name that is too long.
+    return os.path.isdir(source)  # noqa: PTH112
+
+
+def _is_anything(_source: str) -> bool:
+    return True
+
+
+_SIZE = frozenset({"width", "height"})
+_CV = "edgevision.capture.opencv_camera"
+_FILES = "edgevision.capture.recording"
+
+# The first that matches is taken. The last matches everything, so a new line goes above it.
+SOURCES: tuple[SourceKind, ...] = (
+    SourceKind("device", _is_device, f"{_CV}:open_device", "cv2", is_live=True, is_device=True,
+               takes=_SIZE | {"pixel_format"}),
+    SourceKind("csi", _is_csi, "edgevision.capture.picamera:open_csi", "picamera2", is_live=True,
+               takes=_SIZE),
+    SourceKind("stream", _is_stream, f"{_CV}:Stream", "cv2", is_live=True),
+    SourceKind("images", _is_folder, f"{_FILES}:ImageFolder", "cv2", is_path=True),
+    SourceKind("recording", _is_anything, f"{_FILES}:Recording", "cv2", is_path=True,
+               plays_once=True),
+)  # fmt: skip
 
 
 def classify_source(source: str) -> SourceKind:
-    """Tell devices (`0`, `/dev/…`), `csi`, streams (`rtsp://…`), folders and recordings apart."""
-    # /dev/shm holds files.
-    if _NUMBER.match(source) or re.match(r"^/dev/(?!shm/)", source):
-        return SourceKind.DEVICE
-    if _CSI.match(source):
-        return SourceKind.CSI
-    if re.match(r"^(rtsps?|https?|rtmps?|udp|tcp|srt)://", source, re.IGNORECASE):
-        return SourceKind.STREAM
-    # Path.is_dir raises for folders that nobody may look at and for names that are too long.
-    return SourceKind.IMAGES if os.path.isdir(source) else SourceKind.RECORDING  # noqa: PTH112
+    """Return the first kind in `SOURCES` that a configured source matches."""
+    return next(kind for kind in SOURCES if kind.matches(source))
 
 
 def device_path(source: str) -> str:
@@ -46,7 +102,7 @@ def device_path(source: str) -> str:
 
 
 def csi_number(source: str) -> int:
-    """Return which CSI camera is meant: `csi` stands for `csi:0`."""
+    """Return the number of a CSI camera: `csi` stands for `csi:0`."""
     match = _CSI.match(source)
     return int(match[1] or 0) if match else 0
 
@@ -60,11 +116,11 @@ def is_loopback(host: str) -> bool:
 
 
 def misspelt_address(source: str) -> str | None:
-    """Return what is expected of a source that looks like an address but is none we open.
+    """Return what was expected if a source looks like an address but is not one we open.
 
     The answer never repeats the source: it may hold a password.
     """
-    if classify_source(source) is not SourceKind.RECORDING:
+    if classify_source(source) is not SOURCES[-1]:
         return None
     schemes = "rtsp://, rtsps://, http:// or https://"
     if re.match(r"^[A-Za-z][\w+.-]*:/", source):
@@ -78,11 +134,11 @@ def misspelt_address(source: str) -> str | None:
 
 
 def redact_url(text: str) -> str:
-    """Replace what may be secret in URLs by ***: user and password, the query, named secrets.
+    """Replace what may be secret in URLs with ***: user and password, the query, named secrets.
 
-    A password may hold any character, / and @ too, so all up to the last @ goes. Some cameras
-    take user and password in the path: `rtsp://host/user=admin&password=secret`. Text without
-    a URL comes back as it is.
+    A password may contain any character, / and @ too, so everything up to the last @ is
+    replaced. Some cameras take user and password in the path:
+    `rtsp://host/user=admin&password=secret`. Text without a URL is returned unchanged.
     """
     if not re.search(r":/", text):
         return text

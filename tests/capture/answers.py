@@ -22,7 +22,7 @@ class Answering:
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> Self:
-        if self._answer is None:  # a full queue: who comes now is not even refused
+        if self._answer is None:  # a full queue: further connections are not even refused
             for _ in range(4):
                 waiting = socket.socket()
                 waiting.setblocking(False)  # noqa: FBT003

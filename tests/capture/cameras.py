@@ -46,7 +46,7 @@ class Behaviour:
 class MjpegCamera:
     """Serves /video.mjpg until the `with` block ends; any other path is not found.
 
-    Another `behaviour` takes effect at once.
+    Another `behaviour` takes effect immediately.
     """
 
     def __init__(self, behaviour: Behaviour | None = None) -> None:
@@ -60,7 +60,7 @@ class MjpegCamera:
                 camera._serve(self)
 
             def log_message(self, *_: object) -> None:
-                """Be silent."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -113,7 +113,7 @@ class MjpegCamera:
                     return
                 index += 1
             self._hang()
-        except ConnectionError:  # whoever watched has gone
+        except ConnectionError:  # the client has disconnected
             return
 
     def _hang(self) -> None:

@@ -62,7 +62,7 @@ class ScriptedSource(InThread):
 
 
 class Openings:
-    """Opens one prepared source after the other; the last one again and again."""
+    """Opens one prepared source after the other, then the last one each time."""
 
     def __init__(self, *sources: Callable[[], ScriptedSource] | Exception) -> None:
         self._sources = list(sources)
@@ -79,7 +79,7 @@ class Openings:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait for a condition; fail the test when it does not come about."""
+    """Wait for a condition; fail the test if it is not met in time."""
     deadline_s = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline_s:

@@ -54,7 +54,7 @@ def test_the_end_stays_the_end() -> None:
     ahead.close()
 
 
-def test_a_recording_that_breaks_off_says_so_after_its_2_frames_and_then_has_ended() -> None:
+def test_a_recording_that_breaks_off_raises_after_its_2_frames_and_then_has_ended() -> None:
     ahead = DecodedAhead(ScriptedSource(picture(1), picture(2), BROKEN))
     assert ahead.grab()
     assert ahead.grab()
@@ -64,7 +64,7 @@ def test_a_recording_that_breaks_off_says_so_after_its_2_frames_and_then_has_end
     ahead.close()
 
 
-def test_a_fault_that_nobody_thought_of_reaches_who_waits() -> None:
+def test_an_unexpected_error_is_raised_by_grab() -> None:
     ahead = DecodedAhead(ScriptedSource(picture(1), ValueError("surprise")))
     assert ahead.grab()
     with pytest.raises(ValueError, match="surprise"):
@@ -86,7 +86,7 @@ def test_retrieving_before_grabbing_is_refused() -> None:
     ahead.close()
 
 
-def test_at_most_4_frames_wait_and_one_is_in_the_making() -> None:
+def test_at_most_4_frames_wait_and_one_is_being_decoded() -> None:
     source = ScriptedSource(*(picture(value) for value in range(50)))
     ahead = DecodedAhead(source)
     wait_until(lambda: source.grabs == DEPTH + 1)
@@ -102,7 +102,7 @@ def test_closing_while_frames_wait_ends_the_thread_and_closes_the_source() -> No
     wait_until(lambda: source.grabs == DEPTH + 1)
     ahead.close()
     assert source.closed
-    assert "decode" not in {thread.name for thread in threading.enumerate()}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
 def test_after_closing_there_is_no_next_frame() -> None:

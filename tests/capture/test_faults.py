@@ -167,7 +167,7 @@ def test_a_few_corrupt_pictures_are_counted_and_skipped() -> None:
         assert reading.reader.reconnects == 0
 
 
-def test_30_corrupt_pictures_in_a_row_are_reason_to_open_the_camera_again() -> None:
+def test_after_30_corrupt_pictures_in_a_row_the_camera_is_reopened() -> None:
     corrupt = range(20, 10_000)
     with MjpegCamera(Behaviour(corrupt=corrupt)) as camera, live(camera.url) as reading:
         wait_until(lambda: reading.fault == "corrupt")
@@ -218,7 +218,7 @@ def test_with_slow_inference_a_frame_is_never_older_than_one_interval_and_one_in
     assert reader.captured == len(ages_s) + overwritten + reader.unusable
 
 
-def test_8_cameras_are_read_at_once_and_stopped_at_once() -> None:
+def test_8_cameras_are_read_together_and_stopped_together() -> None:
     with MjpegCamera() as camera, ExitStack() as stack:
         readings = [stack.enter_context(live(camera.url)) for _ in range(8)]
         wait_until(lambda: all(reading.status == "online" for reading in readings), 60)

@@ -70,7 +70,7 @@ def test_a_grey_image_becomes_three_equal_channels(tmp_path: Path) -> None:
     assert np.array_equal(read_image(path), np.dstack([grey] * 3))
 
 
-def test_of_an_image_with_transparency_the_colours_are_kept(tmp_path: Path) -> None:
+def test_an_image_with_transparency_keeps_its_colours(tmp_path: Path) -> None:
     image = np.dstack([photograph(), photograph()[..., 0]])
     path = tmp_path / "a.png"
     path.write_bytes(encoded(".png", image))

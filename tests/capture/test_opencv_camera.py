@@ -104,7 +104,7 @@ def test_a_camera_that_comes_back_as_another_device_is_found_by_its_id(by_id: Pa
     assert FakeCapture.opened == [str(by_id.parent / name) for name in ("video0", "video2")]
 
 
-def test_a_camera_that_is_unplugged_is_said_to_be(by_id: Path) -> None:
+def test_an_unplugged_camera_is_reported_as_unplugged(by_id: Path) -> None:
     device = Device(OpenRequest("device", str(by_id / "usb-cam-index0"), "x"))
     (by_id.parent / "video0").unlink()
     with pytest.raises(CameraError, match="was unplugged") as caught:
@@ -150,5 +150,5 @@ def test_the_stable_name_is_logged_once(
     wait_until(lambda: len(frames) > 5)
     reader.stop(timeout_s=30)
     (record,) = [record for record in caplog.records if "which stays" in record.getMessage()]
-    expected = f"camera yard: /dev/video0 is also {by_id}/usb-cam-index0, which stays"
+    expected = f"camera yard: /dev/video0 is also {by_id}/usb-cam-index0, which stays the same"
     assert record.getMessage() == expected

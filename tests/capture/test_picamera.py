@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def picamera2(
 ) -> None:
     """The fake, where only our Python finds it, or only the system's, as on a Raspberry Pi."""
     (tmp_path / "picamera2.py").write_text(FAKE, encoding="utf-8")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     if request.param == "own":
         monkeypatch.syspath_prepend(tmp_path)
     else:
@@ -114,7 +115,7 @@ def test_a_csi_camera_that_is_not_there_is_named() -> None:
     assert caught.value.fault == "no_device"
 
 
-def test_without_picamera2_what_to_install_is_said() -> None:
+def test_without_picamera2_the_error_names_the_package_to_install() -> None:
     camera = worker()
     with pytest.raises(CameraError, match="apt-get install python3-picamera2") as caught:
         camera.grab()

@@ -58,13 +58,11 @@ def test_a_picture_that_is_repeated_is_frozen_after_the_configured_time(scene: U
     assert seen == ["online"] * 30 + ["frozen"] * 10
 
 
-def test_a_picture_that_is_encoded_again_each_time_is_frozen(scene: U8) -> None:
+def test_a_picture_that_is_reencoded_each_time_is_frozen(scene: U8) -> None:
     assert looks(jpeg(scene) for _ in range(40))[-1] == "frozen"
 
 
-def test_a_picture_that_goes_through_a_video_codec_again_and_again_is_frozen(
-    scene: U8, tmp_path: Path
-) -> None:
+def test_a_picture_that_is_reencoded_by_a_video_codec_is_frozen(scene: U8, tmp_path: Path) -> None:
     path = str(tmp_path / "still.avi")
     writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"mp4v"), 10, (640, 480))
     for _ in range(80):
@@ -85,7 +83,7 @@ def test_a_frozen_picture_with_a_running_clock_in_it_is_frozen(scene: U8) -> Non
     assert looks(with_clock(i // 10) for i in range(50))[-1] == "frozen"
 
 
-def test_a_frozen_camera_that_moves_again_is_online_and_its_time_begins_anew(scene: U8) -> None:
+def test_a_frozen_camera_that_moves_again_is_online_and_its_time_restarts(scene: U8) -> None:
     other = np.ascontiguousarray(scene[::-1])
     seen = looks([scene] * 35 + [other] * 35)
     assert seen[30:36] == ["frozen"] * 5 + ["online"]
@@ -97,7 +95,7 @@ def test_the_time_of_a_frozen_picture_is_that_of_its_first_frame(scene: U8) -> N
     first = Arrival(0, NOON)
     watch.see(scene, first)
     look = watch.see(scene, Arrival(3 * NS_PER_S, NOON + timedelta(seconds=3)))
-    assert (look.status, look.began) == ("frozen", first)
+    assert (look.status, look.since) == ("frozen", first)
 
 
 @pytest.mark.parametrize("deviation", [1, 2, 4])

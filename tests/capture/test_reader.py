@@ -205,7 +205,7 @@ def test_29_bad_frames_in_a_row_are_counted_and_skipped() -> None:
     assert (begun.reader.captured, begun.reader.unusable, begun.reader.reconnects) == (31, 29, 0)
 
 
-def test_30_bad_frames_in_a_row_are_reason_to_open_the_camera_again() -> None:
+def test_after_30_bad_frames_in_a_row_the_camera_is_reopened() -> None:
     forever = threading.Event()
     with reading(
         playing(picture(1), *[BAD] * MAX_BAD_FRAMES, picture(9)), playing(picture(2), forever)
@@ -305,7 +305,7 @@ def test_a_recording_that_breaks_off_is_not_played_again() -> None:
     assert len(begun.frames) == len(opened.opened) == 1
 
 
-def test_a_fault_that_nobody_thought_of_is_logged_and_the_camera_opened_again(
+def test_an_unexpected_error_is_logged_and_the_camera_reopened(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     surprise = ValueError("surprise")
@@ -318,7 +318,7 @@ def test_a_fault_that_nobody_thought_of_is_logged_and_the_camera_opened_again(
     assert record.exc_info[1] is surprise
 
 
-def test_the_state_after_a_fault_that_nobody_thought_of_points_to_the_log() -> None:
+def test_the_state_after_an_unexpected_error_points_to_the_log() -> None:
     with reading(ValueError("surprise"), first_pause_s=600) as begun:
         begun.wait_for("offline", "unexpected fault, see the log")
 
@@ -326,7 +326,7 @@ def test_the_state_after_a_fault_that_nobody_thought_of_points_to_the_log() -> N
 # Recordings: pace and loop.
 
 
-def test_a_looped_recording_begins_again_and_goes_on_counting() -> None:
+def test_a_looped_recording_restarts_and_continues_to_count() -> None:
     forever = threading.Event()
     with reading(
         playing(picture(1), picture(2)),
@@ -353,7 +353,7 @@ def test_a_looped_picture_comes_at_its_own_rate_and_not_as_fast_as_possible() ->
         assert begun.frames[4].captured_ns / 1e9 >= begun.begun_s + 4 / 50
 
 
-def test_a_live_source_is_not_held_to_any_pace() -> None:
+def test_a_live_source_is_not_paced() -> None:
     script = [picture(value % 256) for value in range(500)]
     begun = Reading(Openings(playing(*script, fps=None)), ManualClock())
     begun.wait_for("offline", END_OF_RECORDING)
@@ -363,7 +363,7 @@ def test_a_live_source_is_not_held_to_any_pace() -> None:
 # Stopping.
 
 
-def test_stopping_a_camera_that_reads_ends_its_thread_and_says_so() -> None:
+def test_stopping_a_camera_that_reads_ends_its_thread_and_is_its_reason() -> None:
     endless = [picture(1)] * 1000
     with reading(playing(*endless), loop=True) as begun:
         begun.wait_for("online")
@@ -382,7 +382,7 @@ def test_stopping_does_not_wait_for_the_next_frame_of_a_slow_recording() -> None
         begun.wait_for("online")
 
 
-def test_a_blocked_read_does_not_hold_up_who_stops() -> None:
+def test_a_blocked_read_does_not_delay_stopping() -> None:
     forever = threading.Event()
     begun = Reading(Openings(playing(picture(1), forever)), ManualClock())
     begun.wait_for("online")
@@ -409,7 +409,7 @@ def test_a_missing_recording_is_offline_for_that_reason(tmp_path: Path) -> None:
     begun.reader.stop(timeout_s=30)
 
 
-def test_a_network_camera_that_hangs_up_is_called_again() -> None:
+def test_a_network_camera_that_hangs_up_is_reconnected() -> None:
     with MjpegCamera(Behaviour(frames=5)) as camera:
         begun = Reading(None, SystemClock(), source=camera.url)
         wait_until(lambda: camera.requests >= 3 and begun.reader.captured >= 6)

@@ -71,11 +71,11 @@ def test_the_end_stays_the_end(recording: Path) -> None:
     assert [opened.grab(), opened.grab()] == [False, False]
 
 
-def test_a_configured_rate_takes_the_place_of_the_recordings_own(recording: Path) -> None:
+def test_a_configured_rate_replaces_the_recordings_own(recording: Path) -> None:
     assert Recording(recording, fps=2.5).fps == 2.5
 
 
-def test_a_recording_that_says_no_rate_plays_at_25_fps(recording: Path, tmp_path: Path) -> None:
+def test_a_recording_without_a_rate_plays_at_25_fps(recording: Path, tmp_path: Path) -> None:
     path = tmp_path / "no_rate.avi"
     content = bytearray(recording.read_bytes())
     rate = content.index(b"vidsMJPG") + 24
@@ -97,7 +97,7 @@ def test_a_name_that_is_too_long_for_any_file_is_a_fault_of_the_source(tmp_path:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_a_file_that_nobody_may_read_is_a_fault_of_the_source(tmp_path: Path) -> None:
+def test_a_file_without_read_permission_is_a_fault_of_the_source(tmp_path: Path) -> None:
     path = tmp_path / "clip.avi"
     path.write_bytes(b"RIFF")
     path.chmod(0)

@@ -29,7 +29,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def test_what_one_side_writes_the_other_reads() -> None:
+def test_what_one_process_writes_the_other_reads() -> None:
     layout = Layout(1, 4, 6, 3, 2)
     written, descriptor = SlotMemory.create(layout)
     read = SlotMemory(layout, descriptor, writable=False)
@@ -82,7 +82,7 @@ def test_a_record_arrives_as_it_was_sent(record: Any) -> None:
 @pytest.mark.parametrize(
     "packet", [b"{", b"[]", b'{"record": "Nothing"}', b'{"record": "Ready", "x": 1}', b"x" * 70000]
 )
-def test_a_packet_that_is_no_record_is_refused(packet: bytes) -> None:
+def test_a_packet_that_is_not_a_record_is_refused(packet: bytes) -> None:
     ours, theirs = pair()
     with ours, theirs:
         ours.send(packet)

@@ -57,7 +57,7 @@ def open_files() -> int:
 
 
 def is_gone(pid: int) -> bool:
-    """Return whether a process has ended; one that nobody has reaped yet counts as ended."""
+    """Return whether a process has ended; a zombie counts as ended."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -154,7 +154,7 @@ def test_a_frame_is_handed_over_with_the_time_of_its_arrival() -> None:
         assert abs(worker.arrival.captured_at.timestamp() - time.time()) < 60
 
 
-def test_pictures_that_grow_in_mid_stream_are_scaled_to_the_size_it_began_with() -> None:
+def test_pictures_that_grow_in_mid_stream_are_scaled_to_the_first_size() -> None:
     # OpenCV's FFmpeg reader does that. Boxes are fractions of the frame, so they stay right.
     with MjpegCamera(Behaviour(grows_at=20)) as camera, opened(camera.url) as worker:
         grey = 0
@@ -170,7 +170,7 @@ def test_retrieve_without_grab_is_refused() -> None:
         worker.retrieve()
 
 
-# What goes wrong, told apart.
+# Kinds of faults.
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_retrieve_without_grab_is_refused() -> None:
         ("https", http("200 OK"), "tls"),
     ],
 )
-def test_an_answer_that_is_no_video_is_told_by_its_kind_and_without_the_password(
+def test_an_answer_that_is_not_video_is_reported_by_its_kind_and_without_the_password(
     scheme: str, answer: bytes, fault: str
 ) -> None:
     with Answering(answer) as server:
@@ -259,7 +259,7 @@ def test_a_camera_that_asks_for_user_and_password_gets_them() -> None:
     )
 
 
-def test_a_stream_that_ends_after_5_frames_is_said_to_have_broken_off() -> None:
+def test_a_stream_that_ends_after_5_frames_is_reported_as_broken_off() -> None:
     with MjpegCamera(Behaviour(frames=5)) as camera:
         error = fault_of(camera.url)
     assert (error.fault, str(error)) == ("broken_off", f"{camera.url}: the stream broke off")

@@ -198,7 +198,7 @@ def faults(load: Load) -> Faults:
         ),
     ],
 )
-def test_a_fault_says_file_line_key_what_was_expected_and_what_stands_there(
+def test_a_fault_names_file_line_key_and_the_expected_and_the_actual_value(
     faults: Faults, text: str, fault: str
 ) -> None:
     assert faults(text) == (fault,)
@@ -236,7 +236,7 @@ def test_an_unknown_key_like_no_other_comes_without_a_guess(faults: Faults) -> N
     )
 
 
-def test_5_faults_are_said_at_once_in_the_order_of_their_lines(faults: Faults) -> None:
+def test_5_faults_are_reported_together_in_the_order_of_their_lines(faults: Faults) -> None:
     found = faults(
         "log_level: loud\n"
         "mqtt:\n"
@@ -307,13 +307,13 @@ def test_a_wrong_value_does_not_hide_an_impossible_combination(faults: Faults) -
         ),
     ],
 )
-def test_an_impossible_combination_is_said_with_the_line_of_its_section(
+def test_an_impossible_combination_is_reported_with_the_line_of_its_section(
     faults: Faults, text: str, fault: str
 ) -> None:
     assert faults(text) == (fault,)
 
 
-# What is no configuration at all.
+# Files that are not a configuration.
 
 
 def test_an_empty_file_lacks_cameras(faults: Faults) -> None:
@@ -347,7 +347,7 @@ def test_a_file_above_1_mib_is_refused(faults: Faults) -> None:
     assert fault.endswith(f"config.yaml: expected at most {MAX_FILE_BYTES} bytes, got more")
 
 
-def test_the_first_byte_that_is_not_utf_8_is_said_with_its_line(faults: Faults) -> None:
+def test_the_first_byte_that_is_not_utf_8_is_reported_with_its_line(faults: Faults) -> None:
     assert faults(b"# Stra\xdfe\n" + CAMERA.encode()) == (
         "config.yaml:1: expected UTF-8 text, got byte 0xdf; save the file as UTF-8",
     )
@@ -395,7 +395,7 @@ def test_a_file_without_keys_is_refused(faults: Faults, text: str, got: str) -> 
         (f"{CAMERA}device: !!timestamp 2024-13-01\n", 2, "no timestamp can be read from this"),
     ],
 )
-def test_a_fault_of_yaml_is_said_with_its_line(
+def test_a_yaml_error_is_reported_with_its_line(
     faults: Faults, text: str, line: int, words: str
 ) -> None:
     (fault,) = faults(text)
@@ -403,7 +403,7 @@ def test_a_fault_of_yaml_is_said_with_its_line(
     assert words in fault
 
 
-def test_a_control_character_is_said_with_its_line(faults: Faults) -> None:
+def test_a_control_character_is_reported_with_its_line(faults: Faults) -> None:
     assert faults(f"{CAMERA}device: a\0b\n") == (
         "config.yaml:2: expected text, got the character 0x0000",
     )
@@ -434,7 +434,7 @@ def test_what_looks_like_a_date_is_text(load: Load) -> None:
         ),
     ],
 )
-def test_a_key_that_stands_twice_or_is_no_text_is_said_with_its_line(
+def test_a_key_that_occurs_twice_or_is_not_text_is_reported_with_its_line(
     faults: Faults, text: str, fault: str
 ) -> None:
     assert faults(text) == (fault,)
@@ -449,13 +449,13 @@ def test_endless_nesting_is_refused(faults: Faults, text: str) -> None:
     assert faults(text) == ("config.yaml:1: expected a few levels of nesting, got hundreds",)
 
 
-def test_aliases_that_would_unfold_to_10_to_the_9_values_are_refused(faults: Faults) -> None:
+def test_aliases_that_would_expand_to_10_to_the_9_values_are_refused(faults: Faults) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     assert faults("\n".join(lines)) == ("config.yaml: expected at most 20000 values, got more",)
 
 
-def test_anchors_and_merge_keys_work_where_they_are_modest(load: Load) -> None:
+def test_a_few_anchors_and_merge_keys_work(load: Load) -> None:
     config = load(
         "cameras:\n"
         "  yard: &camera {source: 0, rotation: 90, detection: {min_score: 0.5}}\n"
@@ -469,7 +469,7 @@ def test_anchors_and_merge_keys_work_where_they_are_modest(load: Load) -> None:
 # The environment.
 
 
-def test_the_environment_goes_before_the_file(load: Load) -> None:
+def test_the_environment_overrides_the_file(load: Load) -> None:
     config = load(f"{CAMERA}mqtt:\n  host: localhost\n", EDGEVISION_MQTT__HOST="127.0.0.2")
     assert config.mqtt.host == "127.0.0.2"
 
@@ -505,15 +505,13 @@ def test_environment_values_are_yaml(load: Load) -> None:
 
 
 @pytest.mark.parametrize("password", ["12345", "true", "*star", "a: b", "[x", "null", "'"])
-def test_a_password_from_the_environment_is_taken_letter_by_letter(
-    load: Load, password: str
-) -> None:
+def test_a_password_from_the_environment_is_not_parsed_as_yaml(load: Load, password: str) -> None:
     config = load(CAMERA, EDGEVISION_MQTT__USERNAME="u", EDGEVISION_MQTT__PASSWORD=password)
     assert config.mqtt.password is not None
     assert config.mqtt.password.get_secret_value() == password
 
 
-def test_other_variables_are_left_alone(load: Load) -> None:
+def test_other_variables_are_ignored(load: Load) -> None:
     assert load(CAMERA, EDGE_MQTT__PORT="x", PATH="/bin", edgevision_x="1").mqtt.port is None
 
 
@@ -576,12 +574,12 @@ def test_a_fault_in_the_environment_names_the_variable(
 
 
 @pytest.mark.parametrize("value", ["[" * 5000, "2024-99-99", "&a [*a]", "'", "\0", "!x y", "%"])
-def test_a_value_that_is_no_yaml_counts_as_text(faults: Faults, value: str) -> None:
+def test_a_value_that_is_not_yaml_counts_as_text(faults: Faults, value: str) -> None:
     (fault,) = faults(CAMERA, EDGEVISION_MQTT__PORT=value)
     assert fault.startswith("environment EDGEVISION_MQTT__PORT: mqtt.port: expected a whole number")
 
 
-def test_faults_of_file_and_environment_are_said_at_once(faults: Faults) -> None:
+def test_faults_of_file_and_environment_are_reported_together(faults: Faults) -> None:
     found = faults(f"{CAMERA}log_level: loud\n", EDGEVISION_MQTT__PORT="0")
     assert {fault.split(": ")[0] for fault in found} == {
         "config.yaml:2",
@@ -672,13 +670,13 @@ def test_a_path_from_the_environment_starts_at_the_folder_of_the_file_too(
 
 @pytest.fixture
 def uncommented(repository: Path) -> dict[str, Any]:
-    """The shipped configuration with every `#key:` line made a line of its own."""
+    """The shipped configuration with every `#key:` line uncommented."""
     text = (repository / "config.yaml").read_text(encoding="utf-8")
     tree: dict[str, Any] = yaml.safe_load(re.sub(r"(?m)^( *)#(?=( {2})*\w+:)", r"\1", text))
     return tree
 
 
-def test_the_shipped_configuration_loads_and_says_nothing_but_a_camera(repository: Path) -> None:
+def test_the_shipped_configuration_loads_and_sets_only_a_camera(repository: Path) -> None:
     config = load_config(repository / "config.yaml", {})
     only_a_camera = {"cameras": {"camera": {"source": "0"}}}
     assert config == Config.model_validate(only_a_camera, context={"folder": repository})
@@ -753,7 +751,7 @@ def test_the_json_schema_takes_every_value_shown_in_a_comment(
     jsonschema.Draft202012Validator(schema).validate(uncommented)
 
 
-def test_the_json_schema_is_one(schema: dict[str, Any]) -> None:
+def test_the_json_schema_is_a_valid_schema(schema: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
@@ -779,7 +777,7 @@ def test_the_json_schema_refuses_what_loading_refuses(
         jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
 
 
-# Anything at all.
+# Arbitrary input.
 
 KEYS = st.sampled_from(
     [

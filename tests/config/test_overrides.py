@@ -1,4 +1,4 @@
-"""What requests have changed: laid over the file, kept, and dropped where it no longer fits."""
+"""Overrides: applied to the configuration, kept, and dropped where they no longer apply."""
 
 from __future__ import annotations
 
@@ -171,8 +171,10 @@ def test_a_value_that_was_edited_in_the_file_since_wins_for_good(
     edited = config(detection={"min_score": 0.5})
     assert Overrides(tmp_path).apply(edited, LABELS).detection.min_score == 0.5
     assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("detection.min_score, changed by a request, is as in ")
-    assert caplog.messages[0].endswith(": it has another value there than before")
+    assert caplog.messages[0].startswith(
+        "detection.min_score: the value set by a request is dropped"
+    )
+    assert caplog.messages[0].endswith(": the file has another value than before")
     assert Overrides(tmp_path).apply(config(), LABELS).detection.min_score == 0.4
 
 
@@ -192,7 +194,7 @@ def test_another_key_that_was_edited_in_the_file_leaves_the_override(tmp_path: P
         (Setting("min_score", "yard", "Cat"), {}, ("Person",), "the model has no label 'Cat'"),
     ],
 )
-def test_what_no_longer_fits_is_dropped_and_logged_and_the_rest_stays(
+def test_an_override_that_no_longer_applies_is_dropped_and_logged_and_the_rest_stays(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     setting: Setting,
@@ -250,7 +252,7 @@ def test_a_combination_that_the_file_no_longer_allows_is_dropped(
         b'{"overrides": [' + b" " * (1 << 20) + b"]}",
     ],
 )
-def test_a_damaged_file_is_ignored_with_a_line_and_written_anew(
+def test_a_damaged_file_is_ignored_with_one_log_line_and_rewritten(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     (tmp_path / FILE).write_bytes(content)
@@ -278,7 +280,7 @@ def test_what_is_no_file_is_ignored_and_does_not_hang(
     assert "cannot be used" in caplog.text
 
 
-def test_where_nothing_can_be_written_a_change_is_in_force_and_the_fault_is_said(
+def test_if_nothing_can_be_written_a_change_is_in_force_and_the_fault_is_returned(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "file"

@@ -36,11 +36,11 @@ def test_a_section_with_nothing_in_it_means_its_defaults(section: str) -> None:
     assert config_of(**{section: None}) == config_of()
 
 
-def test_topics_begin_with_edgevision_and_the_device() -> None:
+def test_topics_start_with_edgevision_and_the_device() -> None:
     assert config_of(device="porch").prefix == "edgevision/porch"
 
 
-def test_a_configured_prefix_takes_the_place_of_the_default() -> None:
+def test_a_configured_prefix_replaces_the_default() -> None:
     assert config_of(mqtt={"prefix": "home/cams"}).prefix == "home/cams"
 
 
@@ -61,13 +61,13 @@ def test_without_systemd_the_state_folder_is_the_users_and_the_devices(
     assert config_of(device="porch").state_path == Path("/state/edgevision/porch")
 
 
-def test_a_configured_state_folder_goes_before_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_state_folder_overrides_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/edgevision")
     assert config_of(state_folder="/srv/state").state_path == Path("/srv/state")
 
 
 @pytest.mark.parametrize("prefix", ["a/+/b", "#", "/a", "a/", "$SYS/a", "a\0", ""])
-def test_a_prefix_that_is_no_topic_is_refused(prefix: str) -> None:
+def test_a_prefix_that_is_not_a_topic_is_refused(prefix: str) -> None:
     with pytest.raises(ValidationError):
         MqttConfig(prefix=prefix)
 
@@ -104,7 +104,7 @@ def test_two_cameras_on_one_device_are_refused(one: str, other: object) -> None:
         Config.model_validate({"cameras": cameras})
 
 
-def test_a_second_camera_on_a_device_may_stand_there_disabled() -> None:
+def test_a_second_camera_on_a_device_may_be_configured_if_disabled() -> None:
     cameras = {"yard": CAMERA, "door": {**CAMERA, "enabled": False}}
     assert len(Config.model_validate({"cameras": cameras}).cameras) == 2
 
@@ -149,7 +149,7 @@ def test_a_score_lies_between_0_and_1_without_them(key: str, value: float) -> No
         DetectionConfig.model_validate({key: value})
 
 
-def test_a_cameras_own_detection_settings_are_laid_over_the_general_ones() -> None:
+def test_a_cameras_own_detection_settings_override_the_general_ones() -> None:
     config = Config.model_validate(
         {
             "cameras": {"yard": {**CAMERA, "detection": {"min_score": 0.7}}},
@@ -274,12 +274,12 @@ def test_a_live_source_is_no_path_and_stays_as_it_is(source: str) -> None:
     assert camera.source == source
 
 
-def test_a_path_may_begin_at_the_home_folder() -> None:
+def test_a_path_may_start_at_the_home_folder() -> None:
     camera = CameraConfig.model_validate({"source": "~/a.avi"}, context={"folder": Path("/srv")})
     assert camera.source == str(Path.home() / "a.avi")
 
 
-def test_the_home_folder_of_nobody_is_refused() -> None:
+def test_the_home_folder_of_an_unknown_user_is_refused() -> None:
     with pytest.raises(ValidationError, match="home folder of a user of this machine, got ~no-one"):
         CameraConfig(source="~no-one/a.avi")
 
@@ -289,7 +289,7 @@ def test_a_path_with_a_zero_character_is_refused() -> None:
         CameraConfig(source="a\0b.avi")
 
 
-def test_the_model_beside_the_configuration_goes_before_the_bundled_one(tmp_path: Path) -> None:
+def test_a_model_beside_the_configuration_is_preferred_to_the_bundled_one(tmp_path: Path) -> None:
     own = tmp_path / "models" / "mine"
     own.mkdir(parents=True)
     data = {"cameras": {"a": CAMERA}, "model": "models/mine"}
