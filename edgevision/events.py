@@ -7,17 +7,18 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from edgevision.boxes import area_of, ratio_of
+
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from edgevision.boxes import BoxFrac
     from edgevision.errors import CameraFault
 
 Status: TypeAlias = Literal["online", "offline", "stalled", "frozen", "black", "disabled"]
 
 # While a camera has one of these, its frames are inferred.
 DELIVERING: frozenset[Status] = frozenset({"online", "frozen", "black"})
-
-BoxFrac: TypeAlias = tuple[float, float, float, float]
 
 ObjectEventKind: TypeAlias = Literal["new", "update", "end"]
 
@@ -161,14 +162,12 @@ class ObjectState:
     @property
     def area_frac(self) -> float:
         """Return the box's share of the frame, 0..1."""
-        return self.box_frac[2] * self.box_frac[3]
+        return area_of(self.box_frac)
 
     @property
     def ratio(self) -> float:
-        """Return the box's width by its height, both in pixels."""
-        width, height = self.frame_size_px
-        tall = self.box_frac[3] * height
-        return self.box_frac[2] * width / tall if tall > 0 else 0.0
+        """Return the box's width by its height, both in pixels; 0 for a box without height."""
+        return ratio_of(self.box_frac, self.frame_size_px)
 
 
 @dataclass(frozen=True, slots=True)

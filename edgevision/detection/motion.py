@@ -14,8 +14,8 @@ from edgevision.clock import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from edgevision.boxes import BoxFrac
     from edgevision.config.camera import MotionConfig, Point
-    from edgevision.events import BoxFrac
     from edgevision.frames import F32, U8
 
     Polygon: TypeAlias = tuple[Point, ...]

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgevision.boxes import overlaps
+from edgevision.boxes import corners, ios_matrix, iou_matrix
 from edgevision.clock import NS_PER_S
 from edgevision.frames import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from edgevision.events import BoxFrac
+    from edgevision.boxes import F64, BoxFrac
     from edgevision.frames import I64, U8
-
-    F64: TypeAlias = NDArray[np.float64]
 
 # All chosen on PETS09-S2L1; docs/architecture.md has figures.
 # A crop is at most this share of the frame's longer side, so that four cover a frame of 4:3.
@@ -166,20 +162,19 @@ class Regions:
             size_px: (width, height) of the frame.
             now_ns: monotonic stamp of the frame.
         """
-        boxes = _corners(boxes_frac)
+        boxes = corners(boxes_frac)
         small = boxes[_lengths(boxes * np.tile(size_px, 2)) <= _limit_px(size_px)]
         # One that was found again takes the place of its older self; the others may lie where no
         # crop was taken this time.
         seen = self._seen.since(now_ns)
-        iou, _ = overlaps(seen.boxes, small)
-        others = ~(iou > SAME_IOU).any(axis=1)
+        others = ~(iou_matrix(seen.boxes, small) > SAME_IOU).any(axis=1)
         boxes = np.concatenate([small, seen.boxes[others]])
         at_ns = np.concatenate([np.full(len(small), now_ns), seen.at_ns[others]])
         self._seen = _Seen(boxes[:MAX_PLACES], at_ns[:MAX_PLACES])
 
     def _places(self, motion: Sequence[BoxFrac], now_ns: int) -> F64:
         """Return float64 [n, 4] corners in pixels of what is to be shown; n is bounded."""
-        places = np.concatenate([self._seen.since(now_ns).boxes, _corners(motion)])
+        places = np.concatenate([self._seen.since(now_ns).boxes, corners(motion)])
         places *= np.tile(self._size_px, 2)
         small = _lengths(places) <= _limit_px(self._size_px)
         return places[small][:MAX_PLACES]
@@ -225,15 +220,8 @@ def _around(places: F64, size_px: tuple[int, int], smallest_px: int) -> I64:
     sides = np.concatenate([close, np.full(len(places), largest)])[:, None]
     sizes = np.minimum(np.rint(sides), size_px).astype(np.int64)
     centres = np.tile((places[:, :2] + places[:, 2:]) / 2, (2, 1))
-    corners = np.clip(np.rint(centres - sizes / 2).astype(np.int64), 0, size_px - sizes)
-    return np.concatenate([corners, corners + sizes], axis=1)
-
-
-def _corners(boxes_frac: Sequence[BoxFrac]) -> F64:
-    """Return float64 [n, 4], (x0, y0, x1, y1)."""
-    boxes = np.array(boxes_frac, np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes
+    begins = np.clip(np.rint(centres - sizes / 2).astype(np.int64), 0, size_px - sizes)
+    return np.concatenate([begins, begins + sizes], axis=1)
 
 
 def _lengths(places: F64) -> F64:
@@ -298,7 +286,7 @@ def merge(full: Detections, crops: Sequence[CropDetections]) -> Detections:
     sources = np.repeat(np.arange(len(kept)), [len(each) for each in kept])
     # Ties: the full frame first, then by place, so that the order of the crops does not matter.
     order = np.lexsort((*boxes.T[::-1], sources > 0, -scores))
-    iou, ios = overlaps(boxes, boxes)
+    iou, ios = iou_matrix(boxes, boxes), ios_matrix(boxes, boxes)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     of_large = (sources == 0) & (areas >= LARGE * areas[:, None]) & (ios > PART_OF_LARGE_IOS)
     same = (iou > DUPLICATE_IOU) | (ios > PART_IOS) | of_large

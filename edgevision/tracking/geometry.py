@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgevision.events import BoxFrac
-
 Point: TypeAlias = tuple[float, float]
 
 Size: TypeAlias = tuple[int, int]
@@ -21,19 +19,6 @@ Size: TypeAlias = tuple[int, int]
 # A point this near to an edge is on it: fractions of the frame, far below a pixel and far above
 # the rounding of float64.
 _ON_EDGE = 1e-9
-
-
-def clip_box(box_frac: BoxFrac) -> BoxFrac:
-    """Return the part of a box (x, y, w, h) that is in the frame; of size 0 if none is."""
-    x, y, width, height = box_frac
-    left, top = _clip(x), _clip(y)
-    return left, top, _clip(x + width) - left, _clip(y + height) - top
-
-
-def foot_of(box_frac: BoxFrac) -> Point:
-    """Return the bottom-centre point of a box (x, y, w, h), in the frame as the box is."""
-    x, y, width, height = box_frac
-    return _clip(x + width / 2), _clip(y + height)
 
 
 def contains(polygon: Sequence[Point], point: Point) -> bool:
@@ -76,10 +61,6 @@ def distance_to_edge_px(polygon: Sequence[Point], point: Point, frame_size_px: S
         nearest = min(nearest, _distance(start, end, here))
         start = end
     return nearest
-
-
-def _clip(value: float) -> float:
-    return min(max(value, 0.0), 1.0)
 
 
 def _on_edge(start: Point, end: Point, point: Point) -> bool:

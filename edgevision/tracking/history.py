@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from edgevision.boxes import overlap
+from edgevision.boxes import clip_box, foot_of, iou
 from edgevision.clock import NS_PER_S
 from edgevision.events import PathPoint
-from edgevision.tracking.geometry import clip_box, foot_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from edgevision.events import BoxFrac, Track
-    from edgevision.tracking.geometry import Point
+    from edgevision.boxes import BoxFrac, Point
+    from edgevision.events import Track
 
 # A box this near to an edge of the frame is taken as cut off by it.
 _AT_EDGE_FRAC = 0.01
@@ -181,8 +180,8 @@ class Stillness:
         if place is None:
             self._settle(box_frac, now_ns)
         elif self.stationary:
-            self._rest(box_frac, now_ns, away=overlap(place, box_frac) < _WAKES)
-        elif overlap(place, box_frac) < _STAYS:
+            self._rest(box_frac, now_ns, away=iou(place, box_frac) < _WAKES)
+        elif iou(place, box_frac) < _STAYS:
             self._settle(box_frac, now_ns)
         else:
             self.motionless_frames += 1

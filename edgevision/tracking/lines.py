@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date, datetime
 
+    from edgevision.boxes import Point
     from edgevision.config.camera import LineConfig
-    from edgevision.tracking.geometry import Point, Size
     from edgevision.tracking.history import Sighting
 
 # An object has settled on a side once its foot is further from the line than this part of its
@@ -99,7 +99,7 @@ class _Way:
     through: int
 
 
-def _way_across(ends: tuple[Point, Point], start: Point, end: Point, size: Size) -> _Way:
+def _way_across(ends: tuple[Point, Point], start: Point, end: Point, size: tuple[int, int]) -> _Way:
     """Return how a way lies to a line; all points as fractions of the frame.
 
     The side is the sign of the cross product of the line and the way to the point. Because y

@@ -6,9 +6,9 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edgevision.boxes import Place
 from edgevision.clock import NS_PER_S
 from edgevision.events import Track
+from edgevision.tracking.appearance import Place
 
 if TYPE_CHECKING:
     from edgevision.tracking.appearance import Observation

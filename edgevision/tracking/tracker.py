@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgevision.boxes import as_array, iou
+from edgevision.boxes import iou
 from edgevision.clock import NS_PER_S
 from edgevision.tracking.appearance import observe
 from edgevision.tracking.association import associate
@@ -148,14 +148,13 @@ class Tracker:
         for one in free:
             if one.support < BIRTH_SUPPORT:
                 continue
-            same = [
-                target.place
+            is_duplicate = any(
+                iou(one.place.box, target.place.box) > DUPLICATE_IOU
                 for target in self._targets
                 if target.seen and target.label in one.votes
-            ]
-            if same and iou(as_array([one.place])[0], as_array(same)).max() > DUPLICATE_IOU:
-                continue
-            self._targets.append(Target(one, self._now_ns))
+            )
+            if not is_duplicate:
+                self._targets.append(Target(one, self._now_ns))
 
     def _end(self, interval_ns: int) -> None:
         tentative_ns = max(TENTATIVE_NS, MISSED_FRAMES * interval_ns)

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.boxes import overlap
-from edgevision.tracking.geometry import clip_box, contains, distance_to_edge_px, foot_of
+from edgevision.tracking.geometry import contains, distance_to_edge_px
 
 Grid = tuple[int, int]
 GRID = 16
@@ -136,37 +135,3 @@ def test_the_distance_to_an_upright_edge_counts_columns_and_to_a_level_one_rows(
     half = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]
     assert distance_to_edge_px(half, (0.6, 0.5), (1000, 100)) == pytest.approx(100)
     assert distance_to_edge_px(half, (0.25, 0.9), (1000, 100)) == pytest.approx(10)
-
-
-COORDINATE = st.floats(-2, 2)
-BOX = st.tuples(COORDINATE, COORDINATE, st.floats(0, 2), st.floats(0, 2))
-
-
-@given(BOX)
-def test_a_clipped_box_and_its_foot_are_in_the_frame(
-    box: tuple[float, float, float, float],
-) -> None:
-    clipped = clip_box(box)
-    x, y, width, height = clipped
-    assert min(clipped) >= 0
-    assert x + width <= 1 + 1e-12
-    assert y + height <= 1 + 1e-12
-    assert 0 <= min(foot_of(clipped)) <= max(foot_of(clipped)) <= 1
-    assert clip_box(clipped) == pytest.approx(clipped, abs=1e-12)
-
-
-SOLID = st.tuples(COORDINATE, COORDINATE, st.floats(0.01, 2), st.floats(0.01, 2))
-
-
-@given(SOLID, SOLID)
-def test_overlap_is_the_same_both_ways_and_1_for_the_same_box(
-    a: tuple[float, float, float, float], b: tuple[float, float, float, float]
-) -> None:
-    assert overlap(a, b) == pytest.approx(overlap(b, a))
-    assert 0 <= overlap(a, b) <= 1 + 1e-9
-    assert overlap(a, a) == pytest.approx(1)
-
-
-def test_boxes_without_an_area_overlap_by_0() -> None:
-    assert overlap((0.5, 0.5, 0.0, 0.0), (0.5, 0.5, 0.0, 0.0)) == 0
-    assert overlap((0.0, 0.0, 0.5, 0.5), (0.5, 0.5, 0.5, 0.5)) == 0

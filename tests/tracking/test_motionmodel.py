@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.boxes import Place
+from edgevision.tracking.appearance import Place
 from edgevision.tracking.target import MAX_PREDICTION_S, MotionModel
 
 PLACES = st.builds(Place, st.floats(-1, 3), st.floats(-1, 2), st.floats(0, 1), st.floats(0.01, 1))
