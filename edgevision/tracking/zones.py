@@ -5,18 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import cv2
+import numpy as np
+
 from edgevision.clock import NS_PER_S
-from edgevision.tracking.geometry import contains, distance_to_edge_px
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from edgevision.boxes import Point
     from edgevision.config.camera import FilterConfig, MaskConfig, ZoneConfig
     from edgevision.tracking.history import Sighting
 
 # An object that has been inside is outside once its foot is further from the zone than this part
 # of its height. Boxes of an object at rest jitter by a few hundredths of their height.
 _LEAVE_MARGIN = 0.1
+
+# A point this near to an edge is on it: fractions of the frame, far below a pixel and far above
+# the rounding of float64.
+_ON_EDGE_FRAC = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +182,60 @@ def is_masked(masks: Iterable[MaskConfig], sighting: Sighting) -> bool:
 def takes(labels: tuple[str, ...] | None, label: str) -> bool:
     """Return whether a label is one of these; None: all are."""
     return labels is None or label in labels
+
+
+def contains(polygon: Sequence[Point], point: Point) -> bool:
+    """Return whether a point is in a polygon or on its edge.
+
+    Even-odd rule (Shimrat 1962, "Algorithm 112"): a ray to the right crosses the edges an odd
+    number of times. An edge owns its upper end and not its lower one, so a ray through a corner
+    is counted correctly. Where a polygon crosses itself, the parts covered twice are outside.
+
+    In float64: `cv2.pointPolygonTest` takes float32, for which points on a slanted edge are up to
+    1e-7 beside it, and needs four times as long for four corners.
+
+    Args:
+        polygon: at least 3 corners; the last is joined to the first. May be concave.
+        point: in the same coordinates, fractions of the frame.
+    """
+    x, y = point
+    inside = False
+    x0, y0 = polygon[-1]
+    for x1, y1 in polygon:
+        if _is_on_edge((x0, y0), (x1, y1), point):
+            return True
+        if (y0 > y) != (y1 > y) and x < x0 + (y - y0) * (x1 - x0) / (y1 - y0):
+            inside = not inside
+        x0, y0 = x1, y1
+    return inside
+
+
+def distance_to_edge_px(
+    polygon: Sequence[Point], point: Point, frame_size_px: tuple[int, int]
+) -> float:
+    """Return how many pixels a point is from the nearest edge of a polygon, inside or outside.
+
+    OpenCV takes float32: the result is within 2e-7 of the polygon's extent from the exact one.
+
+    Args:
+        polygon: corners as fractions of the frame.
+        point: as fractions of the frame.
+        frame_size_px: (width, height).
+    """
+    # Relative to the point, so that the nearest corner keeps the most digits.
+    corners_px = (np.subtract(polygon, point) * frame_size_px).astype(np.float32)
+    return abs(cv2.pointPolygonTest(corners_px, (0.0, 0.0), measureDist=True))
+
+
+def _is_on_edge(start: Point, end: Point, point: Point) -> bool:
+    across, down = end[0] - start[0], end[1] - start[1]
+    x, y = point[0] - start[0], point[1] - start[1]
+    if abs(across * y - down * x) > _ON_EDGE_FRAC * (abs(across) + abs(down)):
+        return False
+    return (
+        min(across, 0.0) - _ON_EDGE_FRAC <= x <= max(across, 0.0) + _ON_EDGE_FRAC
+        and min(down, 0.0) - _ON_EDGE_FRAC <= y <= max(down, 0.0) + _ON_EDGE_FRAC
+    )
 
 
 def _within(low: float | None, value: float, high: float | None) -> bool:
