@@ -7,10 +7,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tracking.stage import sighting
+from tracking.stage import seen_at
 
 from edgevision.config.camera import LineConfig
-from edgevision.tracking.lines import Crossings
+from edgevision.tracking.lines import LineCrossings
 
 Point = tuple[float, float]
 # A box of 0.3 of the frame's height: it has settled 0.015 of the frame from a level line.
@@ -21,8 +21,8 @@ ENDLESS = {"points": [[0.0, 0.5], [1.0, 0.5]], "from": "street", "to": "yard"}
 def walk(feet: Sequence[Point], label: str = "Person", **line: object) -> list[str]:
     """Return how an object crosses a line whose foot is seen at these points."""
     config = LineConfig.model_validate(LEVEL | line)
-    crossings = Crossings({"gate": config})
-    found = [each for foot in feet for each in crossings.step(sighting(foot, label=label))]
+    crossings = LineCrossings({"gate": config})
+    found = [each for foot in feet for each in crossings.step(seen_at(foot, label=label))]
     return ["forward" if each.forward else "backward" for each in found]
 
 
@@ -166,11 +166,11 @@ def test_one_jump_counts_just_where_it_meets_the_segment_and_ends_beyond_the_mar
 ) -> None:
     points = [(x / GRID, y / GRID) for x, y in ends]
     # A box so low that every point of the grid beside the line has settled.
-    crossings = Crossings({"gate": LineConfig.model_validate(LEVEL | {"points": points})})
+    crossings = LineCrossings({"gate": LineConfig.model_validate(LEVEL | {"points": points})})
     found = [
         each
         for x, y in (start, end)
-        for each in crossings.step(sighting((x / GRID, y / GRID), size=(0.01, 0.001)))
+        for each in crossings.step(seen_at((x / GRID, y / GRID), size=(0.01, 0.001)))
     ]
     (ax, ay), (bx, by) = ends
     sides = [(bx - ax) * (y - ay) - (by - ay) * (x - ax) for x, y in (start, end)]
