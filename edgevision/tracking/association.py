@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,21 +46,6 @@ OTHER_LABEL_IOU = 0.6
 OTHER_LABEL_COST = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A row and a column that may be matched.
-
-    Attributes:
-        row: index of the one, from 0.
-        column: index of the other, from 0.
-        cost: the lower, the better the match.
-    """
-
-    row: int
-    column: int
-    cost: float
-
-
 def associate(targets: Sequence[Target], found: Sequence[Observation], now_ns: int) -> list[Pair]:
     """Match detections to objects.
 
@@ -76,24 +62,32 @@ def associate(targets: Sequence[Target], found: Sequence[Observation], now_ns: i
     expected = _as_array([target.place for target in targets])
     boxes = _as_array([one.place for one in found])
     unseen_s = (now_ns - np.array([target.seen_ns for target in targets])) / NS_PER_S
-    reach = expected[:, 2:].max(axis=1)
-    reach *= GATE + GATE_PER_SECOND * np.minimum(unseen_s, MAX_GATE_S)
-    away = np.hypot(expected[:, None, 0] - boxes[:, 0], expected[:, None, 1] - boxes[:, 1])
-    away /= reach[:, None]
+    away = _distances(expected, boxes, unseen_s)
     change = np.abs(np.log(np.maximum(boxes[:, 3], 1e-6) / expected[:, 3, None]))
     rows, columns = np.nonzero((away < 1) & (change < MAX_SIZE_CHANGE))
     apart = away[rows, columns]
     looks = _difference(targets, found, rows, columns, apart)
     costs = apart + LOOKS_SHARE * (looks - apart) + SIZE_SHARE * change[rows, columns]
-    pairs = []
-    for row, column, cost in zip(rows.tolist(), columns.tolist(), costs.tolist(), strict=True):
-        if targets[row].label not in found[column].votes:
-            if iou(targets[row].place.box, found[column].place.box) < OTHER_LABEL_IOU:
-                continue
-            cost += OTHER_LABEL_COST  # noqa: PLW2901 - of this pair
-        if cost < MAX_COST:
-            pairs.append(Pair(row, column, cost))
-    return assign(pairs)
+    pairs = [
+        Pair(row, column, cost + _label_cost(targets[row], found[column]))
+        for row, column, cost in zip(rows.tolist(), columns.tolist(), costs.tolist(), strict=True)
+    ]
+    return assign(pair for pair in pairs if pair.cost < MAX_COST)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A row and a column that may be matched.
+
+    Attributes:
+        row: index of the one, from 0.
+        column: index of the other, from 0.
+        cost: the lower, the better the match.
+    """
+
+    row: int
+    column: int
+    cost: float
 
 
 def assign(pairs: Iterable[Pair]) -> list[Pair]:
@@ -114,6 +108,29 @@ def assign(pairs: Iterable[Pair]) -> list[Pair]:
             columns.add(pair.column)
             chosen.append(pair)
     return chosen
+
+
+def _label_cost(target: Target, found: Observation) -> float:
+    """Return what a detection costs for its label; infinite if it cannot be the object."""
+    if target.label in found.votes:
+        return 0.0
+    is_there = iou(target.place.box, found.place.box) >= OTHER_LABEL_IOU
+    return OTHER_LABEL_COST if is_there else math.inf
+
+
+def _distances(expected: F64, boxes: F64, unseen_s: F64) -> F64:
+    """Return float64 [n, m], how far detections are from objects; 1 is the farthest allowed.
+
+    Args:
+        expected: float64 [n, 4], (centre x, centre y, w, h) of the objects.
+        boxes: float64 [m, 4], of the detections.
+        unseen_s: float64 [n], how long each object has been out of sight.
+    """
+    reach = expected[:, 2:].max(axis=1)
+    reach *= GATE + GATE_PER_SECOND * np.minimum(unseen_s, MAX_GATE_S)
+    away: F64 = np.hypot(expected[:, None, 0] - boxes[:, 0], expected[:, None, 1] - boxes[:, 1])
+    away /= reach[:, None]
+    return away
 
 
 def _as_array(places: Sequence[Place]) -> F64:
