@@ -205,21 +205,6 @@ class Scene:
         return () if one is None else one.end(reason, at)
 
 
-@dataclass(frozen=True, slots=True)
-class _Published:
-    """What was last published of an object.
-
-    Attributes:
-        at_ns: monotonic stamp of the event.
-        state: the object's state in it.
-        quality: of the best view published so far, 0..1.
-    """
-
-    at_ns: int
-    state: ObjectState
-    quality: float
-
-
 class SceneObject:
     """One published object, from its `new` to its `end`.
 
@@ -374,6 +359,21 @@ class OccupancyCounter:
             Occupancy(self._name, zone, label, self._counts[zone, label])
             for zone, label in sorted(self._counts, key=lambda key: (self._order[key[0]], key[1]))
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What was last published of an object.
+
+    Attributes:
+        at_ns: monotonic stamp of the event.
+        state: the object's state in it.
+        quality: of the best view published so far, 0..1.
+    """
+
+    at_ns: int
+    state: ObjectState
+    quality: float
 
 
 def _zone_events(
