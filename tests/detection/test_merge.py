@@ -1,4 +1,4 @@
-"""What is found in crops joins what is found in the full frame, without doubles."""
+"""Detections of crops are merged with those of the full frame, without duplicates."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_box_goes_only_for_one_of_its_label_that_stays_overlaps_it_and_is_no_w
 
 
 @given(full=FOUND, crop=FOUND)
-def test_merging_again_changes_nothing(full: Detections, crop: Detections) -> None:
+def test_merging_a_second_time_changes_nothing(full: Detections, crop: Detections) -> None:
     merged = merge(full, [CropDetections(crop, MIDDLE)])
     again = merge(merged, [])
     assert sorted(again.boxes.tolist()) == sorted(merged.boxes.tolist())

@@ -1,4 +1,4 @@
-"""A synthetic world: actors whose ways are known, as the tracks that a perfect tracker gives."""
+"""A synthetic world: actors with known trajectories, as the tracks of a perfect tracker."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Actor:
         return self.way[-1][1:]
 
     def is_seen(self, now_s: float) -> bool:
-        """Return whether it is in the picture and nothing is in front of it."""
+        """Return whether it is in the frame and not hidden."""
         there = self.way[0][0] <= now_s <= self.way[-1][0]
         return there and not any(begin <= now_s < end for begin, end in self.hidden)
 
@@ -65,7 +65,7 @@ def make_scene(
     tracking: TrackingConfig | None = None,
     counts: Iterable[LineCount] = (),
 ) -> Scene:
-    """Return a scene that names its objects 1, 2, 3, …"""
+    """Return a scene whose object ids are 1, 2, 3, …"""
     ids = itertools.count(1)
     return Scene(
         "porch",
@@ -92,7 +92,7 @@ class World:
         self._frame = 0
 
     def play(self, *, until_s: float, fps: float = 10.0, every: int = 1) -> World:
-        """Play on; of `every` frames only the first arrives."""
+        """Continue to play; of `every` frames only the first arrives."""
         begin = self._frame / fps
         for _ in range(round((until_s - begin) * fps) + 1):
             if self._frame % every == 0:

@@ -26,7 +26,7 @@ PORCH = camera(
 
 
 class Visitors:
-    """Three at once wander about, are not seen at times, go, and are followed by others."""
+    """Three visitors at a time wander about, are hidden at times, leave, and are replaced."""
 
     def __init__(self) -> None:
         self._dice = random.Random(5)  # noqa: S311 - the same day on each run
@@ -132,7 +132,7 @@ def _take(scene: Scene, tracks: list[Track] | tuple[()], now_ns: int, ledger: Le
 
 
 def _wall(now_ns: int) -> datetime:
-    """The time of day is set back or forth by an hour now and then."""
+    """The time of day is set by an hour, back or forward, now and then."""
     now_s = now_ns / NS_PER_S
     return MOMENT + timedelta(seconds=now_s, hours=(0, 1, 0, -1)[int(now_s / 1000) % 4])
 

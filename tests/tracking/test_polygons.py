@@ -72,7 +72,7 @@ def test_a_point_of_a_grid_is_in_a_concave_polygon_where_its_winding_number_says
 
 
 @given(polygons(), CELLS, st.integers(0, 11), st.sampled_from([1, -1]))
-def test_it_does_not_matter_with_which_corner_and_which_way_round_a_polygon_begins(
+def test_it_does_not_matter_with_which_corner_and_which_way_round_a_polygon_starts(
     polygon: list[Grid], point: Grid, first: int, step: int
 ) -> None:
     first %= len(polygon)

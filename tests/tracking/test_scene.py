@@ -106,7 +106,7 @@ def test_half_the_frame_rate_gives_the_same_loitering_and_rest(fps: float) -> No
     ]
 
 
-def test_an_object_that_stops_rests_and_goes_on_is_published_with_its_changes_of_place() -> None:
+def test_an_object_that_stops_rests_and_moves_on_is_published_with_its_position_changes() -> None:
     actor = Actor([(0, 0.1, 0.8), (2, 0.3, 0.8), (22, 0.3, 0.8), (26, 0.7, 0.8)])
     world = World(make_scene(), actor).play(until_s=26)
     rest, start = world.moments("update stationary 1")
@@ -118,12 +118,12 @@ def test_an_object_that_stops_rests_and_goes_on_is_published_with_its_changes_of
     assert second.before == first.after
 
 
-def test_an_object_that_leaves_and_comes_back_while_its_track_lives_stays_one() -> None:
+def test_an_object_that_leaves_and_returns_while_its_track_lives_stays_one() -> None:
     world = World(make_scene(porch()), standing(until_s=9, hidden=[(3, 4.5)])).play(until_s=20)
     assert world.lines == ["new 1", "enter drive 1", "leave drive 1", "end lost 1"]
 
 
-def test_one_that_comes_back_after_its_track_has_gone_is_another() -> None:
+def test_an_object_that_returns_after_its_track_has_ended_is_another() -> None:
     world = World(make_scene(), standing(until_s=20, hidden=[(3, 9)])).play(until_s=12)
     assert world.published == [(0.0, "new 1"), (4.9, "end lost 1"), (9.0, "new 2")]
 
@@ -160,7 +160,7 @@ def test_two_labels_are_published_by_number_and_counted_apart() -> None:
     )
 
 
-def test_counts_of_those_who_have_gone_are_zero_and_stay_known() -> None:
+def test_counts_of_objects_that_have_ended_are_zero_and_stay_listed() -> None:
     scene = make_scene(porch())
     World(scene, CROSSER).play(until_s=20)
     assert scene.occupancy() == (
@@ -182,9 +182,7 @@ def test_labels_that_the_configuration_names_are_counted_from_the_start() -> Non
     ]
 
 
-def test_who_stands_in_a_mask_is_not_published_until_it_leaves_it_and_then_it_does_not_matter() -> (
-    None
-):
+def test_an_object_in_a_mask_is_published_once_it_leaves_it_and_may_return_into_it() -> None:
     config = camera(masks={"poster": DRIVE})
     there = Actor([(0, *LEFT), (2, *LEFT), (4, *RIGHT), (6, *LEFT), (9, *LEFT)])
     world = World(make_scene(config), there).play(until_s=20)
@@ -222,7 +220,7 @@ def test_an_object_is_new_once_it_has_passed_and_then_stays_with_the_top_score_i
     assert state.started_at == MOMENT
 
 
-def test_closing_the_camera_leaves_zones_and_ends_all_and_no_id_comes_back() -> None:
+def test_closing_the_camera_leaves_zones_and_ends_all_and_no_id_is_used_again() -> None:
     scene = make_scene(porch())
     world = World(scene, standing(), standing(RIGHT)).play(until_s=3).close("camera", 8.0)
     assert world.published[-4:] == [
@@ -341,7 +339,7 @@ def test_events_show_the_object_as_it_is_after_them() -> None:
     assert end.after.duration_s == 15.0
 
 
-def test_a_track_that_is_older_than_its_first_frame_here_has_begun_before_it() -> None:
+def test_a_track_that_is_older_than_its_first_frame_here_has_started_before_it() -> None:
     scene = make_scene()
     one = replace(track(now_s=2.0), begun_ns=NS_PER_S // 2)
     at = MOMENT + timedelta(seconds=2)

@@ -83,7 +83,7 @@ def test_loitering_comes_after_the_same_seconds_at_every_frame_rate(fps: float) 
     assert follow(one, list(feet), fps=fps) == ["enter drive 0", "loitering drive 10"]
 
 
-def test_who_leaves_and_comes_back_loiters_again_after_the_full_time() -> None:
+def test_an_object_that_leaves_and_returns_loiters_again_after_the_full_time() -> None:
     one = visits(drive=DRIVE | {"loiter_after_s": 2.0})
     assert follow(one, [INSIDE] * 5 + [OUTSIDE] + [INSIDE] * 5) == [
         "enter drive 0",
