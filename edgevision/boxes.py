@@ -1,8 +1,18 @@
-"""Axis-aligned boxes: intersection over union, and how much of one lies in another."""
+"""Axis-aligned boxes in an image: their forms, and how much they overlap.
+
+x goes right and y goes down. A box has one of two forms:
+
+- `BoxFrac` (x, y, w, h): left upper corner and size as fractions of the frame. Records and
+  messages hold boxes like this.
+- corners (x0, y0, x1, y1): arrays of boxes, float [n, 4]; x1 >= x0 and y1 >= y0. Any unit, as
+  long as all boxes of one call share it.
+
+Overlaps are computed in float64. The only third form is the tracker's own (`Place`): centre and
+size in units of the frame's height.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -11,102 +21,104 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgevision.events import BoxFrac
-    from edgevision.frames import F32
-
 F64: TypeAlias = NDArray[np.float64]
 
+Boxes: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
-def iou_matrix(boxes: F32, others: F32) -> NDArray[np.float64]:
-    """Return float64 [n, m], the intersection over union of float32 [n, 4] and [m, 4] corners."""
-    a, b = boxes.astype(np.float64)[:, None], others.astype(np.float64)[None]
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    common = np.clip(sides, 0, None).prod(axis=-1)
-    areas = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1)
-    union = areas - common
-    overlaps: NDArray[np.float64] = np.zeros_like(common)
-    np.divide(common, union, out=overlaps, where=union > 0)
-    return overlaps
+BoxFrac: TypeAlias = tuple[float, float, float, float]
+
+Point: TypeAlias = tuple[float, float]
+
+# Keeps the quotient of two empty areas at 0 and changes no other.
+_TINY = np.finfo(np.float64).tiny
 
 
-def overlap(a: BoxFrac, b: BoxFrac) -> float:
-    """Return the intersection of two boxes (x, y, w, h) over their union, 0..1; 0 for no area."""
+def iou(a: BoxFrac, b: BoxFrac) -> float:
+    """Return the intersection over union of two boxes (x, y, w, h), 0..1; 0 without an area.
+
+    Plain floats: for one pair this is many times faster than `iou_matrix`.
+    """
     width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
         return 0.0
-    both = width * height
-    return both / (a[2] * a[3] + b[2] * b[3] - both)
+    common = width * height
+    union = a[2] * a[3] + b[2] * b[3] - common
+    return common / union if union > 0 else 0.0
 
 
-# FOLDED:
-# Boxes of the full frame and of crops of it become one set, without doubles.
+def iou_matrix(boxes: Boxes, others: Boxes) -> F64:
+    """Return float64 [n, m], the intersection over union of corners [n, 4] and [m, 4].
 
-
-def overlaps(boxes: F32 | F64, others: F32 | F64) -> tuple[F64, F64]:
-    """Return how much boxes have in common.
-
-    Args:
-        boxes: float [n, 4], (x0, y0, x1, y1).
-        others: float [m, 4], in the same space.
-
-    Returns:
-        float64 [n, m] intersection over union, and float64 [n, m] intersection over the smaller
-        of the two areas; 0 where neither box has an area.
+    Boxes without an area overlap by 0.
     """
-    a, b = boxes.astype(np.float64)[:, None], others.astype(np.float64)[None]
+    common = intersections(boxes, others)
+    union = _areas(boxes)[:, None] + _areas(others) - common
+    result: F64 = common / np.maximum(union, _TINY)
+    return result
+
+
+def ios_matrix(boxes: Boxes, others: Boxes) -> F64:
+    """Return float64 [n, m], the intersection over the smaller area of corners [n, 4], [m, 4].
+
+    1 where one box lies within the other; 0 where one of them has no area.
+    """
+    smaller = np.minimum(_areas(boxes)[:, None], _areas(others))
+    result: F64 = intersections(boxes, others) / np.maximum(smaller, _TINY)
+    return result
+
+
+def intersections(boxes: Boxes, others: Boxes) -> F64:
+    """Return float64 [n, m], the area that corners [n, 4] and [m, 4] have in common."""
+    a, b = boxes.astype(np.float64)[:, None], others.astype(np.float64)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    common = np.clip(sides, 0, None).prod(axis=-1)
-    areas_a = (a[..., 2:] - a[..., :2]).prod(axis=-1)
-    areas_b = (b[..., 2:] - b[..., :2]).prod(axis=-1)
-    tiny = np.finfo(np.float64).tiny
-    smaller = np.maximum(np.minimum(areas_a, areas_b), tiny)
-    return common / np.maximum(areas_a + areas_b - common, tiny), common / smaller
-
-
-# FOLDED:
-# Where boxes are and how much they share.
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a box is.
-
-    Attributes:
-        x, y: its centre.
-        width, height: its size.
-    """
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-
-def as_array(places: Sequence[Place]) -> F64:
-    """Return float64 [n, 4], (centre x, centre y, w, h)."""
-    rows = [(place.x, place.y, place.width, place.height) for place in places]
-    return np.array(rows, np.float64).reshape(-1, 4)
-
-
-def common_areas(centres: F64, sizes: F64) -> F64:
-    """Return float64 [n, n], the area that each box shares with each; float64 [n, 2] both."""
-    low, high = centres - sizes / 2, centres + sizes / 2
-    sides = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
     np.maximum(sides, 0, out=sides)
     common: F64 = sides[..., 0] * sides[..., 1]
     return common
 
 
-def iou(box: F64, others: F64) -> F64:
-    """Return float64 [n], the intersection over union of one box [4] and others [n, 4].
+def corners(boxes_frac: Sequence[BoxFrac]) -> F64:
+    """Return float64 [n, 4], the corners of boxes (x, y, w, h)."""
+    boxes = np.array(boxes_frac, np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    return boxes
 
-    Boxes are (centre x, centre y, w, h).
+
+def clip_box(box_frac: BoxFrac) -> BoxFrac:
+    """Return the part of a box that is in the frame; of size 0 if none is."""
+    x, y, width, height = box_frac
+    left, top = _clip(x), _clip(y)
+    return left, top, _clip(x + width) - left, _clip(y + height) - top
+
+
+def foot_of(box_frac: BoxFrac) -> Point:
+    """Return the bottom-centre point of a box as fractions of the frame, clipped to it."""
+    x, y, width, height = box_frac
+    return _clip(x + width / 2), _clip(y + height)
+
+
+def area_of(box_frac: BoxFrac) -> float:
+    """Return a box's share of the frame."""
+    return box_frac[2] * box_frac[3]
+
+
+def ratio_of(box_frac: BoxFrac, frame_size_px: tuple[int, int]) -> float:
+    """Return a box's width by its height, both in pixels; 0 for a box without height.
+
+    Args:
+        box_frac: the box.
+        frame_size_px: (width, height).
     """
-    low = np.maximum(box[:2] - box[2:] / 2, others[:, :2] - others[:, 2:] / 2)
-    high = np.minimum(box[:2] + box[2:] / 2, others[:, :2] + others[:, 2:] / 2)
-    sides = np.maximum(high - low, 0)
-    common = sides[:, 0] * sides[:, 1]
-    union = box[2] * box[3] + others[:, 2] * others[:, 3] - common
-    result: F64 = common / np.maximum(union, 1e-12)
-    return result
+    width, height = frame_size_px
+    height_px = box_frac[3] * height
+    return box_frac[2] * width / height_px if height_px > 0 else 0.0
+
+
+def _areas(boxes: Boxes) -> F64:
+    sides = boxes[:, 2:].astype(np.float64) - boxes[:, :2].astype(np.float64)
+    areas: F64 = sides[:, 0] * sides[:, 1]
+    return areas
+
+
+def _clip(value: float) -> float:
+    return min(max(value, 0.0), 1.0)

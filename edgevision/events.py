@@ -1,4 +1,4 @@
-"""What the tracker knows of the objects of one camera, and what is told about them as events."""
+"""Records of what happens at a camera: its state, tracked objects, their events, and counts."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from edgevision.boxes import area_of, ratio_of
+
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from edgevision.boxes import BoxFrac
     from edgevision.errors import CameraFault
 
 Status: TypeAlias = Literal["online", "offline", "stalled", "frozen", "black", "disabled"]
 
-# While a camera has one of these, its frames are inferred.
+# Frames of a camera with one of these statuses are inferred.
 DELIVERING: frozenset[Status] = frozenset({"online", "frozen", "black"})
-
-BoxFrac: TypeAlias = tuple[float, float, float, float]
 
 ObjectEventKind: TypeAlias = Literal["new", "update", "end"]
 
-# Why an object event is told. End: lost from sight; the camera delivers no more; its settings
-# changed; the service stops; the service had been interrupted and says so at its next start.
+# Why an object event is published. `end`: lost from sight; the camera stopped delivering; its
+# settings changed; the service stops; the service was interrupted, which its next start reports.
 Reason: TypeAlias = Literal[
     "appeared",
     "zone",
@@ -44,8 +45,8 @@ class CameraState:
 
     Attributes:
         status: as published.
-        reason: in words.
-        since: time of day when this status, with this fault, began, UTC.
+        reason: why, as text for people.
+        since: time of day when this status, with this fault, started, UTC.
         fault: what is wrong with a live camera, for programs.
         frame_size: width and height of the last frame, after rotation.
     """
@@ -61,13 +62,13 @@ class EventIds:
     """The ids of the events of one run: unique across runs, numbered without gaps within one."""
 
     def __init__(self, started_at: datetime, *, salt: str | None = None) -> None:
-        """Begin with 1.
+        """Start with 1.
 
         Args:
-            started_at: what the ids begin with.
-            salt: lower-case hexadecimal digits that tell runs apart on a board that always wakes
-                at the same time of day; default: random ones. A replay gives its own, so that it
-                tells the same each time.
+            started_at: time of day of the run; the ids start with it.
+            salt: lower-case hexadecimal digits that keep the runs of a board apart whose clock
+                starts at the same time of day on each boot; default: random ones. A replay sets
+                its own, so that its ids are the same each time.
         """
         moment = max(0, round(started_at.timestamp() * 1000))
         self._run = f"{moment:011x}{secrets.token_hex(4) if salt is None else salt}"
@@ -90,8 +91,7 @@ class Track:
             predicted while it is not seen. May reach beyond the frame.
         detection: index of the detection of this frame that belongs to it; None: there is none.
         seen: a detection of the last inferred frame belonged to it.
-        shown: it is seen, and its recent scores support it; what is counted as being there by
-            `evaluate`.
+        shown: it is seen, and its recent scores support it; `evaluate` counts these objects.
         begun_ns: monotonic stamp of the frame in which it was first seen.
         seen_ns: monotonic stamp of the frame in which it was last seen.
     """
@@ -118,7 +118,7 @@ class PathPoint:
 
 @dataclass(frozen=True, slots=True)
 class ObjectState:
-    """All that is told about an object at one moment.
+    """All that is published about an object at one moment.
 
     Attributes:
         id: unique across cameras and restarts.
@@ -136,8 +136,8 @@ class ObjectState:
         loitering_zones: those of current_zones where it has stayed for their `loiter_after_s`.
         stationary: it has not moved for `tracking.stationary_after_s`.
         motionless_frames: frames since it last moved.
-        position_changes: how often it has begun to move again.
-        path: where its foot was, oldest first; thinned, the first and last are exact.
+        position_changes: how often it has started to move again.
+        path: where its foot was, oldest first; thinned, the first and last points are exact.
     """
 
     id: str
@@ -161,14 +161,12 @@ class ObjectState:
     @property
     def area_frac(self) -> float:
         """Return the box's share of the frame, 0..1."""
-        return self.box_frac[2] * self.box_frac[3]
+        return area_of(self.box_frac)
 
     @property
     def ratio(self) -> float:
-        """Return the box's width by its height, both in pixels."""
-        width, height = self.frame_size_px
-        tall = self.box_frac[3] * height
-        return self.box_frac[2] * width / tall if tall > 0 else 0.0
+        """Return the box's width by its height, both in pixels; 0 for a box without height."""
+        return ratio_of(self.box_frac, self.frame_size_px)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +175,9 @@ class ObjectEvent:
 
     Attributes:
         kind: new, update or end.
-        reason: why it is told.
-        before: as it was last told; None for `new`.
-        after: as it is.
+        reason: why it is published.
+        before: the object as last published; None for `new`.
+        after: the object now.
         occurred_at: time of day, UTC.
     """
 
@@ -197,7 +195,7 @@ class ZoneEvent:
     Attributes:
         kind: enter, leave or loitering.
         zone: name of the zone.
-        object: as it is after it.
+        object: its state after the event.
         dwell_s: monotonic seconds since it entered; 0 for `enter`.
         occurred_at: time of day, UTC.
     """
@@ -217,7 +215,7 @@ class LineEvent:
         line: name of the line.
         from_side: name of the side it came from.
         to_side: name of the side it went to.
-        object: as it is after it.
+        object: its state after the event.
         occurred_at: time of day, UTC.
     """
 
@@ -237,7 +235,7 @@ class Occupancy:
 
     Attributes:
         camera: the camera's name in the configuration.
-        zone: name of the zone; None: in the whole picture.
+        zone: name of the zone; None: the whole frame.
         label: the label.
         count: objects there now.
     """
@@ -255,11 +253,11 @@ class LineCount:
     Attributes:
         camera: the camera's name in the configuration.
         line: name of the line.
-        from_side: name of the one side.
+        from_side: name of one side.
         to_side: name of the other side.
         forward: crossings from `from_side` to `to_side`.
         backward: crossings the other way.
-        since: time of day when the counting began, UTC.
+        since: time of day when counting started, UTC.
     """
 
     camera: str

@@ -1,4 +1,4 @@
-"""An object and what is told of it, for tests of payloads."""
+"""An object as it is published, for tests of payloads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OBJECT_ID = "019c12345670123abcd-0000000a"
 
 
 def an_object(**changed: Any) -> ObjectState:
-    """A person of 64 x 240 pixels in a frame of 640 x 480, 24 s after it came."""
+    """A person of 64 x 240 pixels in a frame of 640 x 480, 24 s after it appeared."""
     fields: dict[str, Any] = {
         "id": OBJECT_ID,
         "camera": "yard",

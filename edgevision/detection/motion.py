@@ -1,4 +1,4 @@
-"""Motion: what differs from a background that is learned as time goes by."""
+"""Motion: what differs from a running background, and which frames are worth inferring."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from edgevision.clock import NS_PER_S
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from edgevision.boxes import BoxFrac
     from edgevision.config.camera import MotionConfig, Point
-    from edgevision.events import BoxFrac
     from edgevision.frames import F32, U8
 
     Polygon: TypeAlias = tuple[Point, ...]
 
-# The picture is looked at in this size: means over the pixels below take away their noise.
+# Frames are compared at this size: averaging the pixels below removes their noise.
 SIDE_PX = 100
 
-# What stays where it is becomes background with this time constant, in seconds.
+# An object that stays becomes background with this time constant, in seconds.
 LEARNING_S = 3.0
 
-# Where more of what is watched than this changes at once, the light has changed, or the camera.
+# If more than this share of the unmasked pixels changes from one frame to the next, the light has
+# changed or the camera has moved.
 FLOOD = 0.6
 
-# A refresh is so long, and so many frames at least: one look can miss what is there.
+# A refresh lasts this long, and this many frames at least: a single frame can miss an object.
 REFRESH_NS = NS_PER_S
-
 REFRESH_FRAMES = 4
 
-# Without a frame for so long the scene may be another one.
+# After this long without a frame, the scene may be a different one.
 UNKNOWN_NS = 2 * NS_PER_S
 
 
@@ -52,14 +52,14 @@ class Motion:
 
 
 class MotionDetector:
-    """A running mean of the picture, and what differs from it. For one camera and one thread."""
+    """A running mean of the frames, and what differs from it. For one camera and one thread."""
 
     def __init__(self, config: MotionConfig, masks: Iterable[Polygon] = ()) -> None:
-        """Begin without a background.
+        """Start without a background.
 
         Args:
             config: how much has to change to count.
-            masks: corners as fractions of the frame; what changes inside does not count.
+            masks: polygons, corners as fractions of the frame; changes inside do not count.
         """
         self._threshold = config.threshold
         self._min_px = config.min_area * SIDE_PX * SIDE_PX
@@ -72,10 +72,10 @@ class MotionDetector:
         self._seen_ns = 0
 
     def update(self, picture: U8, now_ns: int) -> Motion:
-        """Look at a frame and learn it.
+        """Return what moves in a frame, and update the background with it.
 
-        The first frame, and one in which nearly everything has changed, becomes the background
-        at once; the latter counts as motion, once.
+        The first frame, and one in which nearly everything has changed, replaces the background;
+        the latter counts as motion, once.
 
         Args:
             picture: uint8 [h, w, 3] BGR, whole frame in any size and shape.
@@ -109,14 +109,14 @@ class MotionDetector:
 
 
 class MotionGate:
-    """Whether a frame is worth inferring, by monotonic time.
+    """Decides whether a frame is worth inferring, by monotonic time.
 
-    A scene that nobody has seen yet, or not for a while, counts as one in which something moves:
-    an object is told after several looks, not after one.
+    A new scene, or one not seen for a while, counts as one in which something moves: an object is
+    confirmed after several detections, not after one.
     """
 
     def __init__(self, config: MotionConfig) -> None:
-        """Begin with a scene that nobody has seen."""
+        """Start with a new scene."""
         self._hold_ns = round(config.hold_s * NS_PER_S)
         self._refresh_ns = round(config.refresh_s * NS_PER_S)
         self._seen_ns: int | None = None
@@ -125,7 +125,7 @@ class MotionGate:
         self._burst = 0
 
     def passes(self, motion: Motion, now_ns: int) -> bool:
-        """Return whether to infer this frame: something moves or did lately, or it is time to.
+        """Return whether to infer this frame: something moves, moved lately, or a refresh is due.
 
         Args:
             motion: what moves in it.

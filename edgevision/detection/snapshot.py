@@ -1,4 +1,4 @@
-"""A picture of one object as JPEG."""
+"""Snapshots: pictures of objects as JPEG, with boxes and labels drawn in."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from edgevision.config.camera import SnapshotsConfig
     from edgevision.frames import U8, DetectedObject
 
-# What is shown around a cropped object, as a share of its larger side.
+# The margin around a cropped object, as a share of its longer side.
 MARGIN = 0.25
 
 
 def snapshot(image: U8, found: DetectedObject, config: SnapshotsConfig) -> bytes:
-    """Return the picture of an object as configured: whole or cropped, with or without its box.
+    """Return a JPEG of an object as configured: whole or cropped, with or without its box.
 
     Args:
         image: uint8 [h, w, 3] BGR, [h, w] or [h, w, 1] grey, or [h, w, 4] BGRA; not changed.
@@ -35,7 +35,7 @@ def snapshot(image: U8, found: DetectedObject, config: SnapshotsConfig) -> bytes
 
 
 def whole_picture(image: U8, config: SnapshotsConfig) -> bytes:
-    """Return the whole picture as JPEG, with nothing drawn in."""
+    """Return the whole frame as JPEG, with nothing drawn in."""
     return jpeg(_smaller(_colour(image), config.height), config.quality)
 
 
@@ -43,41 +43,6 @@ def jpeg(image: U8, quality: int) -> bytes:
     """Return uint8 [h, w, 3] BGR as JPEG."""
     _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return encoded.tobytes()
-
-
-def _colour(image: U8) -> U8:
-    channels = image.shape[2] if image.ndim == 3 else 1
-    if channels == 3:
-        return image
-    code = cv2.COLOR_GRAY2BGR if channels == 1 else cv2.COLOR_BGRA2BGR
-    return np.asarray(cv2.cvtColor(image, code), np.uint8)
-
-
-def _smaller(image: U8, height_px: int) -> U8:
-    height, width = image.shape[:2]
-    if height <= height_px:
-        return image
-    size = max(1, round(width * height_px / height)), height_px
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _around(image: U8, found: DetectedObject) -> U8:
-    """Return a view of the object with a margin around it, at least one pixel."""
-    height, width = image.shape[:2]
-    x, y, w, h = found.box_frac
-    margin = MARGIN * max(w * width, h * height)
-    left, right = _span(x * width - margin, (x + w) * width + margin, width)
-    top, bottom = _span(y * height - margin, (y + h) * height + margin, height)
-    return image[top:bottom, left:right]
-
-
-def _span(low: float, high: float, limit: int) -> tuple[int, int]:
-    begin = min(max(0, round(low)), limit - 1)
-    return begin, max(begin + 1, min(limit, round(high)))
-
-
-# FOLDED:
-# Boxes and labels drawn into a picture.
 
 
 def draw(image: U8, objects: Sequence[DetectedObject]) -> U8:
@@ -113,6 +78,37 @@ def draw(image: U8, objects: Sequence[DetectedObject]) -> U8:
             cv2.LINE_AA,
         )
     return canvas
+
+
+def _colour(image: U8) -> U8:
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if channels == 3:
+        return image
+    code = cv2.COLOR_GRAY2BGR if channels == 1 else cv2.COLOR_BGRA2BGR
+    return np.asarray(cv2.cvtColor(image, code), np.uint8)
+
+
+def _smaller(image: U8, height_px: int) -> U8:
+    height, width = image.shape[:2]
+    if height <= height_px:
+        return image
+    size = max(1, round(width * height_px / height)), height_px
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _around(image: U8, found: DetectedObject) -> U8:
+    """Return a view of the object with a margin around it, at least one pixel."""
+    height, width = image.shape[:2]
+    x, y, w, h = found.box_frac
+    margin = MARGIN * max(w * width, h * height)
+    left, right = _span(x * width - margin, (x + w) * width + margin, width)
+    top, bottom = _span(y * height - margin, (y + h) * height + margin, height)
+    return image[top:bottom, left:right]
+
+
+def _span(low: float, high: float, limit: int) -> tuple[int, int]:
+    begin = min(max(0, round(low)), limit - 1)
+    return begin, max(begin + 1, min(limit, round(high)))
 
 
 def _label_colour(label: str) -> tuple[int, int, int]:

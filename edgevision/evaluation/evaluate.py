@@ -16,11 +16,12 @@ from edgevision.evaluation.replay import Replay
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from edgevision.boxes import BoxFrac
     from edgevision.config.camera import CameraConfig
     from edgevision.config.settings import Config
     from edgevision.evaluation.ground_truth import GroundTruth, TrueObjects
     from edgevision.evaluation.metrics import IdentityFigures
-    from edgevision.events import BoxFrac, Track
+    from edgevision.events import Track
     from edgevision.frames import F32, DetectedObject
 
 MIN_IOU = 0.5

@@ -1,4 +1,4 @@
-"""What happens before one camera: from tracks to events and counts."""
+"""One camera's scene: from tracks to events, occupancy and line counts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from edgevision.clock import NS_PER_S
 from edgevision.events import LineEvent, ObjectEvent, ObjectState, Occupancy, ZoneEvent
 from edgevision.tracking.history import History, Moment
-from edgevision.tracking.lines import Crossings, LineCounters
-from edgevision.tracking.zones import Stays, is_masked, passes
+from edgevision.tracking.lines import LineCounters, LineCrossings
+from edgevision.tracking.zones import ZoneVisits, is_masked, passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -18,26 +18,24 @@ if TYPE_CHECKING:
 
     from edgevision.config.camera import CameraConfig, DetectionConfig, TrackingConfig
     from edgevision.events import Event, LineCount, Reason, Track
-    from edgevision.tracking.history import Sighting
     from edgevision.tracking.lines import Crossing
     from edgevision.tracking.zones import ZoneChange
 
-# The whole picture (None) or a zone, and a label.
-Place: TypeAlias = tuple[str | None, str]
+# A zone, or the whole frame (None), and a label.
+OccupancyKey: TypeAlias = tuple[str | None, str]
 
-# A view is better if its quality is this many times that of the best told so far, and this long
-# after the last event.
+# A view is better if its quality is this many times that of the best published one; it is
+# published this long after the last event at the earliest.
 _BETTER = 1.1
-
 _BETTER_AFTER_NS = 5 * NS_PER_S
 
 
 class Scene:
     """One camera's objects, zones, lines and counts. Not thread-safe: the caller locks.
 
-    An object is told as new in the first frame in which it is seen, passes the filter of its
-    label and does not stand in a mask; from then on neither matters. It ends when its track has
-    gone, once. Monotonic time decides everything; the time of day is only copied.
+    An object is published as `new` in the first frame in which it is seen, passes the filter of
+    its label and is not in a mask; from then on neither matters. It ends once, when its track is
+    gone. Monotonic time decides everything; the time of day is only copied.
     """
 
     def __init__(
@@ -50,35 +48,35 @@ class Scene:
         new_id: Callable[[], str],
         counts: Iterable[LineCount] = (),
     ) -> None:
-        """Begin with an empty scene.
+        """Start with an empty scene.
 
         Args:
             camera: its name in the configuration.
             config: its zones, lines and masks.
             detection: its detection settings, of which labels and filters count here.
-            tracking: when an object is at rest, and how often an update is told.
-            new_id: called once for each object that is told.
-            counts: stored ones; they go on for lines that are still there with the same names
-                of sides. The others begin with the first frame.
+            tracking: when an object is stationary, and how often an update is published.
+            new_id: called once for each object that is published.
+            counts: stored ones; continued for lines that still exist with the same names of
+                sides. The others start with the first frame.
         """
         self._camera = camera
         self._config = config
         self._filters = detection.filters
         self._tracking = tracking
         self._new_id = new_id
-        # By number of the track: those not told yet, and those that are.
+        # By number of the track: those not published yet, and those that are.
         self._candidates: dict[int, History] = {}
         self._objects: dict[int, SceneObject] = {}
-        self._attendance = Attendance(camera, config, detection)
+        self._occupancy = OccupancyCounter(camera, config, detection)
         self._counters = LineCounters(camera, config.lines, counts)
 
     @property
     def open_objects(self) -> tuple[ObjectState, ...]:
-        """Return the objects that are told and have not ended, as they are now, by number."""
+        """Return the objects published and not ended, in their current state, by number."""
         return tuple(self._objects[number].state() for number in sorted(self._objects))
 
     def object_id(self, number: int) -> str | None:
-        """Return the id of the object of a track; None unless it is told and has not ended."""
+        """Return the id of a track's object; None unless it is published and has not ended."""
         one = self._objects.get(number)
         return None if one is None else one.id
 
@@ -90,10 +88,10 @@ class Scene:
         at: datetime,
         frame_size_px: tuple[int, int],
     ) -> tuple[Event, ...]:
-        """Follow the tracks into the next frame, also one that was not inferred.
+        """Take the tracks of the next frame, inferred or not.
 
         Args:
-            tracks: all live confirmed ones; one that is absent has gone.
+            tracks: all live confirmed ones; the object of an absent one ends.
             now_ns: monotonic stamp of the frame.
             at: time of day of the frame, UTC.
             frame_size_px: (width, height) of the frame.
@@ -103,7 +101,7 @@ class Scene:
             crossed, loitering, end.
         """
         when = Moment(now_ns, at, frame_size_px)
-        self._counters.begin(at)
+        self._counters.start(at)
         live = {track.number: track for track in tracks}
         events: list[Event] = []
         for number in sorted({*self._candidates, *self._objects, *live}):
@@ -116,17 +114,17 @@ class Scene:
             if isinstance(event, LineEvent):
                 from_side = self._config.lines[event.line].from_side
                 self._counters.add(event.line, forward=event.from_side == from_side)
-        self._attendance.count(self._objects.values())
+        self._occupancy.count(self._objects.values())
         return tuple(events)
 
     def close(
         self,
         reason: Reason,
         *,
-        now_ns: int,  # noqa: ARG002 - durations end with the last sighting, here too
+        now_ns: int,  # noqa: ARG002 - durations end with the last frame it was seen in
         at: datetime,
     ) -> tuple[Event, ...]:
-        """End every object; none of their ids comes back.
+        """End every object; none of their ids is used again.
 
         Args:
             reason: why.
@@ -138,23 +136,23 @@ class Scene:
             for number in sorted({*self._candidates, *self._objects})
             for event in self._end(number, reason, at)
         ]
-        self._attendance.count(())
+        self._occupancy.count(())
         return tuple(events)
 
     def occupancy(self) -> tuple[Occupancy, ...]:
-        """Return how many objects are there now, in the whole picture and in each zone.
+        """Return how many objects are there now, in the whole frame and in each zone.
 
-        With zeros: for labels that the configuration names from the start, for others once
-        there has been one.
+        Zeros are included: for labels that the configuration names from the start, for others
+        after the first object of that label.
         """
-        return self._attendance.counts
+        return self._occupancy.counts
 
     def line_counts(self) -> tuple[LineCount, ...]:
         """Return the counts of all lines; before the first frame only those that were stored."""
         return self._counters.counts
 
     def reset(self, line: str, at: datetime) -> LineCount:
-        """Let a line's counter begin again and return it.
+        """Set the counter of a line to 0 and return it.
 
         Raises:
             KeyError: there is no such line.
@@ -162,13 +160,13 @@ class Scene:
         return self._counters.reset(line, at)
 
     def reset_due(self, at_local: datetime) -> tuple[LineCount, ...]:
-        """Let the counters begin again whose `reset_at` has passed since they began.
+        """Reset the counters whose `reset_at` has passed since they started.
 
         Args:
             at_local: the time of day where the camera is, aware.
 
         Returns:
-            The counters that have begun again.
+            The counters that were reset.
         """
         return self._counters.reset_due(at_local)
 
@@ -181,7 +179,7 @@ class Scene:
         if not track.seen:
             return ()
         history = self._see_candidate(track, when)
-        if not self._is_admitted(history.sighting):
+        if not self._is_admitted(history):
             return ()
         del self._candidates[track.number]
         one = SceneObject(self._new_id(), self._camera, self._config, history, when)
@@ -197,9 +195,9 @@ class Scene:
             history.see(track, when)
         return history
 
-    def _is_admitted(self, sighting: Sighting) -> bool:
+    def _is_admitted(self, history: History) -> bool:
         masks = self._config.masks.values()
-        return passes(self._filters, sighting) and not is_masked(masks, sighting)
+        return passes(self._filters, history) and not is_masked(masks, history)
 
     def _end(self, number: int, reason: Reason, at: datetime) -> tuple[Event, ...]:
         self._candidates.pop(number, None)
@@ -207,64 +205,51 @@ class Scene:
         return () if one is None else one.end(reason, at)
 
 
-# FOLDED:
-# One object's life as it is told: one `new`, updates, one `end`, and what it does meanwhile.
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What was last told: at which monotonic stamp, the state, the quality of the best view."""
-
-    at_ns: int
-    state: ObjectState
-    quality: float
-
-
 class SceneObject:
-    """One object that is told, from its `new` to its `end`.
+    """One published object, from its `new` to its `end`.
 
     Attributes:
         id: unique across cameras and restarts.
-        history: what is known of it; the caller lets it see each frame first.
-        opening: the events with which it begins.
+        history: what is known of it; the caller adds each frame to it first.
+        opening: its first events.
     """
 
     def __init__(
         self, object_id: str, camera: str, config: CameraConfig, history: History, when: Moment
     ) -> None:
-        """Tell it as new. Zones in which it already is are entered and part of that state."""
+        """Publish it as new. The zones it is in already are entered and part of that state."""
         self.id = object_id
         self.history = history
         self._camera = camera
         self._lines = config.lines
-        self._stays = Stays(config.zones)
-        self._crossings = Crossings(config.lines)
-        changes = self._stays.step(history.sighting)
-        self._crossings.step(history.sighting)
+        self._visits = ZoneVisits(config.zones)
+        self._crossings = LineCrossings(config.lines)
+        changes = self._visits.step(history)
+        self._crossings.step(history)
         state = self.state()
-        self._told = _Told(when.now_ns, state, history.sighting.quality)
+        self._published = _Published(when.now_ns, state, history.quality)
         self.opening: tuple[Event, ...] = (
             ObjectEvent("new", "appeared", None, state, when.at),
             *_zone_events(changes, state, when.at),
         )
 
     @property
-    def places(self) -> tuple[Place, ...]:
-        """Return where it counts."""
-        return tuple((zone, self.history.sighting.label) for zone in (None, *self._stays.current))
+    def places(self) -> tuple[OccupancyKey, ...]:
+        """Return where it is counted."""
+        return tuple((zone, self.history.label) for zone in (None, *self._visits.current))
 
     def step(self, when: Moment, update_interval_s: float, *, seen: bool) -> tuple[Event, ...]:
-        """Tell what has happened since the last frame: zones, update, lines, loitering.
+        """Return the events of a frame: zones, update, lines, loitering.
 
-        All events of a frame show the object as it is after all of them.
+        All of them carry the state of the object after all of them.
 
         Args:
             when: the frame.
-            update_interval_s: an update is told at least this often.
-            seen: whether it is seen in this frame; else it is taken to be where it was.
+            update_interval_s: an update is published at least this often.
+            seen: whether it is seen in this frame; otherwise it is assumed to be where it was.
         """
-        changes = self._stays.step(self.history.sighting) if seen else ()
-        crossings = self._crossings.step(self.history.sighting) if seen else ()
+        changes = self._visits.step(self.history) if seen else ()
+        crossings = self._crossings.step(self.history) if seen else ()
         reason = self._due(when.now_ns, update_interval_s, seen=seen)
         if not changes and not crossings and reason is None:
             return ()
@@ -279,49 +264,49 @@ class SceneObject:
         )
 
     def end(self, reason: Reason, at: datetime) -> tuple[Event, ...]:
-        """Leave all zones and tell its end, as of the last frame in which it was seen."""
-        last = self.history.sighting.when
-        changes = self._stays.close(last.now_ns)
+        """Return its last events: it leaves all zones and ends, as of when it was last seen."""
+        last = self.history.when
+        changes = self._visits.close(last.now_ns)
         after = self.state(ended_at=last.at)
         return (
             *_zone_events(changes, self.state(), at),
-            ObjectEvent("end", reason, self._told.state, after, at),
+            ObjectEvent("end", reason, self._published.state, after, at),
         )
 
     def state(self, ended_at: datetime | None = None) -> ObjectState:
-        """Return it as it is now; while it is not seen, as it was last seen."""
-        sighting, stillness = self.history.sighting, self.history.stillness
+        """Return its current state; while it is not seen, the state when it was last seen."""
+        history, motion = self.history, self.history.motion
         return ObjectState(
             id=self.id,
             camera=self._camera,
-            label=sighting.label,
-            score=sighting.score,
-            top_score=sighting.top_score,
-            box_frac=sighting.box_frac,
-            frame_size_px=sighting.when.frame_size_px,
-            started_at=self.history.started_at,
+            label=history.label,
+            score=history.score,
+            top_score=history.top_score,
+            box_frac=history.box_frac,
+            frame_size_px=history.when.frame_size_px,
+            started_at=history.started_at,
             ended_at=ended_at,
-            duration_s=self.history.duration_s,
-            current_zones=self._stays.current,
-            entered_zones=self._stays.entered,
-            loitering_zones=self._stays.loitering,
-            stationary=stillness.stationary,
-            motionless_frames=stillness.motionless_frames,
-            position_changes=stillness.position_changes,
-            path=self.history.path.points,
+            duration_s=history.duration_s,
+            current_zones=self._visits.current,
+            entered_zones=self._visits.entered,
+            loitering_zones=self._visits.loitering,
+            stationary=motion.stationary,
+            motionless_frames=motion.motionless_frames,
+            position_changes=motion.position_changes,
+            path=history.trajectory.points,
         )
 
     def _due(self, now_ns: int, update_interval_s: float, *, seen: bool) -> Reason | None:
         """Return the first reason for an update, if there is one."""
-        told, sighting = self._told, self.history.sighting
-        since_ns = now_ns - told.at_ns
-        if self._stays.current != told.state.current_zones:
+        published, history = self._published, self.history
+        since_ns = now_ns - published.at_ns
+        if self._visits.current != published.state.current_zones:
             return "zone"
-        if self.history.stillness.stationary != told.state.stationary:
+        if history.motion.stationary != published.state.stationary:
             return "stationary"
-        if sighting.label != told.state.label:
+        if history.label != published.state.label:
             return "label"
-        better = 0 < told.quality * _BETTER <= sighting.quality
+        better = 0 < published.quality * _BETTER <= history.quality
         if seen and better and since_ns >= _BETTER_AFTER_NS:
             return "better_view"
         return "interval" if since_ns >= update_interval_s * NS_PER_S else None
@@ -329,9 +314,9 @@ class SceneObject:
     def _update(self, reason: Reason | None, after: ObjectState, when: Moment) -> tuple[Event, ...]:
         if reason is None:
             return ()
-        before = self._told.state
-        best = max(self._told.quality, self.history.sighting.quality)
-        self._told = _Told(when.now_ns, after, best)
+        before = self._published.state
+        best = max(self._published.quality, self.history.quality)
+        self._published = _Published(when.now_ns, after, best)
         return (ObjectEvent("update", reason, before, after, when.at),)
 
     def _line_events(
@@ -346,33 +331,21 @@ class SceneObject:
         )
 
 
-def _zone_events(
-    changes: Iterable[ZoneChange], state: ObjectState, at: datetime
-) -> tuple[ZoneEvent, ...]:
-    return tuple(
-        ZoneEvent(change.kind, change.zone, state, change.dwell_s, at) for change in changes
-    )
-
-
-# FOLDED:
-# How many objects of which label are where.
-
-
-class Attendance:
+class OccupancyCounter:
     """The occupancy counts of one camera.
 
-    A count that has once been above zero is given ever after, so that a subscriber sees the
-    zero; there is at most one for the picture and each zone, and each label.
+    A count that has once been above zero is always included from then on, so that a subscriber
+    sees the zero; there is at most one for each label in the frame and in each zone.
     """
 
     def __init__(self, name: str, camera: CameraConfig, detection: DetectionConfig) -> None:
-        """Begin with zeros for the labels that the configuration names."""
+        """Start with zeros for the labels that the configuration names."""
         self._name = name
         self._order = {zone: at for at, zone in enumerate((None, *camera.zones))}
-        named: list[Place] = [(None, label) for label in detection.labels or ()]
+        named: list[OccupancyKey] = [(None, label) for label in detection.labels or ()]
         for zone, config in camera.zones.items():
             named += [(zone, label) for label in config.labels or detection.labels or ()]
-        self._counts: dict[Place, int] = dict.fromkeys(named, 0)
+        self._counts: dict[OccupancyKey, int] = dict.fromkeys(named, 0)
 
     def count(self, objects: Iterable[SceneObject]) -> None:
         """Count the objects that are there now."""
@@ -381,10 +354,31 @@ class Attendance:
 
     @property
     def counts(self) -> tuple[Occupancy, ...]:
-        """Return all counts: the whole picture, then zones as configured, each by label."""
+        """Return all counts: the whole frame, then zones as configured, each by label."""
         return tuple(
             Occupancy(self._name, zone, label, self._counts[zone, label])
-            for zone, label in sorted(
-                self._counts, key=lambda place: (self._order[place[0]], place[1])
-            )
+            for zone, label in sorted(self._counts, key=lambda key: (self._order[key[0]], key[1]))
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What was last published of an object.
+
+    Attributes:
+        at_ns: monotonic stamp of the event.
+        state: the object's state in it.
+        quality: of the best view published so far, 0..1.
+    """
+
+    at_ns: int
+    state: ObjectState
+    quality: float
+
+
+def _zone_events(
+    changes: Iterable[ZoneChange], state: ObjectState, at: datetime
+) -> tuple[ZoneEvent, ...]:
+    return tuple(
+        ZoneEvent(change.kind, change.zone, state, change.dwell_s, at) for change in changes
+    )

@@ -1,4 +1,4 @@
-"""One object that is followed: where it is, what it looks like, and how sure that is."""
+"""One tracked object: its place and motion, its looks, and the evidence for it."""
 
 from __future__ import annotations
 
@@ -6,52 +6,47 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edgevision.boxes import Place
 from edgevision.clock import NS_PER_S
 from edgevision.events import Track
+from edgevision.tracking.appearance import Place
 
 if TYPE_CHECKING:
     from edgevision.tracking.appearance import Observation
 
-# How far the mean of the recent scores has to be above `detection.min_score_of`, on the scale of
-# the network: 0.48 for 0.40 confirms an object, 0.42 shows it.
+# How far the mean of the recent scores has to be above `detection.min_score_of`, as a difference
+# of logits: where that is 0.40, 0.48 confirms an object and 0.42 shows it.
 CONFIRMED_SUPPORT = 0.3
-
 SHOWN_SUPPORT = 0.1
 
 # An object is confirmed by this many detections, the first and last this far apart: at 60 frames
 # a second three of them may be one flicker.
 MIN_DETECTIONS = 3
-
 MIN_AGE_NS = NS_PER_S // 4
 
 # Scores of the last second count, and at least as many as confirm an object.
 RECENT_NS = NS_PER_S
-
 MAX_SCORES = 64
 
-# What an object looks like is the mean of its first views, then forgets with this time constant.
+# The looks of an object are the mean of its first views, then decay with this time constant.
 LOOKS_S = 2.0
 
-# The label changes once another has this many times the votes, so that it does not go to and fro.
+# The label changes once another has this many times the votes, so that it does not flicker.
 LABEL_MAJORITY = 1.1
 
 # Noises are relative to the object's longer side, so near and far objects are treated alike. A
 # detector's centre wanders by some hundredths of the object; a person walks about 0.8 of their own
 # height in a second and may stop or turn within one.
 ACCELERATION = 0.5
-
 CENTRE_NOISE = 0.06
-
 FIRST_SPEED = 1.0
 
 # The size is smoothed with this time constant and not predicted.
 SIZE_S = 0.5
 
-# An object out of sight goes on at its last speed for this long: then it may be anywhere near.
+# An object out of sight is predicted at its last speed for this long, then stays there.
 MAX_PREDICTION_S = 3.0
 
-# The smallest side that is computed with, a fraction of the frame's height.
+# Shorter sides are treated as this long, a fraction of the frame's height.
 MIN_SIDE = 1e-3
 
 
@@ -60,7 +55,7 @@ class Target:
 
     Attributes:
         label: the one with the most votes.
-        looks: float32 [6, 3], as `appearance.describe` gives it; None: never looked at.
+        looks: float32 [6, 3], as `appearance.describe` returns it; None: without an image.
         number: 0 until it is confirmed.
         seen: a detection of the last inferred frame belonged to it.
         seen_ns: when that was last so.
@@ -83,7 +78,7 @@ class Target:
     )
 
     def __init__(self, first: Observation, now_ns: int) -> None:
-        """Begin with the first detection of it."""
+        """Start with its first detection."""
         self.label = first.label
         self.looks = first.looks
         self.number = 0
@@ -117,7 +112,7 @@ class Target:
         )
 
     def advance(self, before_ns: int, interval_ns: int) -> None:
-        """Go on to the next frame, in which it is not seen yet.
+        """Predict it for the next frame, in which it is not seen yet.
 
         Args:
             before_ns: monotonic stamp of the frame before.
@@ -128,7 +123,7 @@ class Target:
         self._detection = None
 
     def observe(self, found: Observation, now_ns: int) -> None:
-        """Take in the detection of this frame that belongs to it."""
+        """Add the detection of this frame that belongs to it."""
         passed_s = (now_ns - self.seen_ns) / NS_PER_S
         self._motion.correct(found.place, passed_s)
         if self.looks is None or found.looks is None:
@@ -140,7 +135,7 @@ class Target:
         self._take(found, now_ns)
 
     def rest(self, now_ns: int) -> None:
-        """Stand still, and be seen, in a frame that was not inferred."""
+        """Count it as seen and at rest in a frame that was not inferred."""
         self._motion.rest()
         self.seen, self.seen_ns = True, now_ns
 
@@ -159,7 +154,7 @@ class Target:
             self.label = best
 
     def track(self, aspect: float) -> Track:
-        """Return what is known of it.
+        """Return the object as the rest of the program sees it.
 
         Args:
             aspect: the frame's width by its height.
@@ -183,24 +178,19 @@ class Target:
         )
 
 
-# FOLDED:
-# Where an object is and where it will be: a Kalman filter at constant velocity.
-
-
 class MotionModel:
-    """Centre and velocity of one object, with their uncertainty, and its smoothed size.
+    """A Kalman filter at constant velocity for the centre of one object, and its smoothed size.
 
     The state of each axis is (position, velocity), driven by white noise in the acceleration
     (Bar-Shalom, Li and Kirubarajan 2001, "Estimation with Applications to Tracking and
     Navigation", section 6.2.2). Both axes have the same noise and so share one covariance. All
     lengths are fractions of the frame's height; plain floats, because NumPy is slower for so few.
-
     """
 
     __slots__ = ("_c00", "_c01", "_c11", "_height", "_vx", "_vy", "_width", "_x", "_y")
 
     def __init__(self, first: Place) -> None:
-        """Begin at a box; how fast it moves is not known yet."""
+        """Start at a box; its speed is not known yet."""
         self._x, self._y = first.x, first.y
         self._width, self._height = max(first.width, MIN_SIDE), max(first.height, MIN_SIDE)
         self._c00 = (CENTRE_NOISE * self._length) ** 2
@@ -216,13 +206,13 @@ class MotionModel:
         return max(self._width, self._height)
 
     def rest(self) -> None:
-        """Stand still from here on; how fast it will move again is not known."""
+        """Set the speed to 0, with the uncertainty of a first detection."""
         self._vx = self._vy = 0.0
         self._c01 = 0.0
         self._c11 = (FIRST_SPEED * self._length) ** 2
 
     def predict(self, elapsed_s: float, unseen_s: float) -> None:
-        """Go forward in time.
+        """Predict the centre.
 
         Args:
             elapsed_s: since the last prediction.
@@ -238,7 +228,7 @@ class MotionModel:
         self._c11 += noise * t
 
     def correct(self, box: Place, passed_s: float) -> None:
-        """Take in a box.
+        """Correct with a box.
 
         Args:
             box: where a detection is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgevision.boxes import as_array, iou
+from edgevision.boxes import iou
 from edgevision.clock import NS_PER_S
 from edgevision.tracking.appearance import observe
 from edgevision.tracking.association import associate
@@ -18,48 +18,47 @@ if TYPE_CHECKING:
     from edgevision.frames import U8, DetectedObject
     from edgevision.tracking.appearance import Observation
 
-# From this support on a detection takes part in the first association (a score of 0.48 for
-# 0.40), and from this one it may begin an object (0.42).
+# Least support for the first association (a score of 0.48 where 0.40 is published), and for
+# starting an object (0.42).
 CONFIDENT_SUPPORT = 0.3
-
 BIRTH_SUPPORT = 0.1
 
-# A second box of its label on an object that has one already is no second object.
+# A detection that overlaps a seen object of its label by more than this is not a second object.
 DUPLICATE_IOU = 0.3
 
-# What is not confirmed yet may be out of sight for this long, or for one frame.
+# An object that is not confirmed yet may be out of sight for this long, or for one frame if that
+# is longer.
 TENTATIVE_NS = NS_PER_S * 2 // 5
-
 MISSED_FRAMES = 1.5
 
-# In a still scene, what was seen so shortly before the last inferred frame was only overlooked.
+# In a still scene, an object seen this shortly before the last inferred frame was only missed.
 STILL_THERE_NS = NS_PER_S
 
-# More objects than any detector gives; beyond it those go that were not seen for the longest.
+# More objects than any detector returns; beyond it those not seen for the longest are dropped.
 MAX_TARGETS = 400
 
 
 class Tracker:
-    """Follows the objects of one camera, all labels together.
+    """Tracks the objects of one camera, all labels together.
 
-    Association in two stages (Zhang et al. 2022, "ByteTrack"): confident detections go to the
-    objects they fit best, then weak ones to confirmed objects that got none. What is left over
-    and is not a second box on an object begins a new one.
+    Association in two stages (Zhang et al. 2022, "ByteTrack"): confident detections are assigned
+    to the objects they match best, then weak ones to confirmed objects that got none. A detection
+    left over that is not a second box on an object starts a new one.
 
     An object is confirmed by three detections over a quarter of a second whose mean score is
-    above the published one. All durations are seconds of the frames' monotonic stamps, so a
+    above `detection.min_score_of`. All durations are seconds of the frames' monotonic stamps, so a
     board at half the frame rate sees the same objects.
 
     Attributes:
-        dropped: objects that were given up because there were too many.
+        dropped: objects dropped because there were too many.
     """
 
     def __init__(self, detection: DetectionConfig, tracking: TrackingConfig) -> None:
-        """Begin with nothing.
+        """Start without objects.
 
         Args:
-            detection: scores from which detections count, by label.
-            tracking: after how long an object that is not seen has gone.
+            detection: minimum scores by label.
+            tracking: how long an object may be out of sight before it ends.
         """
         self.dropped = 0
         self._detection = detection
@@ -76,18 +75,18 @@ class Tracker:
         frame_size_px: tuple[int, int],
         now_ns: int,
     ) -> tuple[Track, ...]:
-        """Take in a frame.
+        """Add a frame.
 
         Args:
-            found: all detections down to `detection.weak_score_of`; weaker ones are left out.
+            found: all detections down to `detection.weak_score_of`; weaker ones are ignored.
             image: uint8 [height, width, 3] BGR, [h, w] or [h, w, 1] grey, or [h, w, 4] BGRA;
-                None: what objects look like does not count.
+                None: looks are not compared.
             frame_size_px: (width, height). Objects do not outlive a change of its aspect ratio.
             now_ns: monotonic stamp of the frame; never goes back.
 
         Returns:
             The confirmed objects, by number: those that are seen, and those that are not but may
-            come back. One that is missing here has ended and does not come again.
+            reappear. An object that is missing here has ended; its number is not used again.
         """
         aspect = frame_size_px[0] / frame_size_px[1]
         if aspect != self._aspect:
@@ -102,18 +101,19 @@ class Tracker:
         hidden = [one for one in self._targets if one.number and not one.seen]
         free += self._match(hidden, weak)
         self._confirm()
-        self._begin(free)
+        self._start(free)
         self._end(interval_ns)
         return self._tracks()
 
     def keep(self, now_ns: int) -> tuple[Track, ...]:
-        """Take in a frame of a still scene that was not inferred: what was seen is still there.
+        """Add a frame of a still scene that was not inferred: what was seen is still there.
 
         Args:
             now_ns: monotonic stamp of the frame.
 
         Returns:
-            As `step` does. Objects seen in the last second that was inferred stand still, seen.
+            As `step` does. Objects seen within a second before the last inferred frame are seen,
+            at rest.
         """
         still = [one for one in self._targets if self._inferred_ns - one.seen_ns <= STILL_THERE_NS]
         interval_ns = self._advance(now_ns)
@@ -131,7 +131,7 @@ class Tracker:
         return interval_ns
 
     def _match(self, targets: Sequence[Target], found: Sequence[Observation]) -> list[Observation]:
-        """Give detections to objects; return those that nobody took."""
+        """Assign detections to objects; return those left over."""
         pairs = associate(targets, found, self._now_ns)
         for pair in pairs:
             targets[pair.row].observe(found[pair.column], self._now_ns)
@@ -144,18 +144,17 @@ class Tracker:
                 self._last_number += 1
                 one.number = self._last_number
 
-    def _begin(self, free: Sequence[Observation]) -> None:
+    def _start(self, free: Sequence[Observation]) -> None:
         for one in free:
             if one.support < BIRTH_SUPPORT:
                 continue
-            same = [
-                target.place
+            is_duplicate = any(
+                iou(one.place.box, target.place.box) > DUPLICATE_IOU
                 for target in self._targets
                 if target.seen and target.label in one.votes
-            ]
-            if same and iou(as_array([one.place])[0], as_array(same)).max() > DUPLICATE_IOU:
-                continue
-            self._targets.append(Target(one, self._now_ns))
+            )
+            if not is_duplicate:
+                self._targets.append(Target(one, self._now_ns))
 
     def _end(self, interval_ns: int) -> None:
         tentative_ns = max(TENTATIVE_NS, MISSED_FRAMES * interval_ns)

@@ -1,4 +1,4 @@
-"""What is found in crops joins what is found in the full frame, without doubles."""
+"""Detections of crops are merged with those of the full frame, without duplicates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.boxes import overlaps
+from edgevision.boxes import ios_matrix
 from edgevision.detection.regions import CropDetections, in_window, merge
 from edgevision.frames import Detections
 
@@ -127,14 +127,14 @@ def test_a_box_goes_only_for_one_of_its_label_that_stays_overlaps_it_and_is_no_w
     crops = [CropDetections(*pair) for pair in zip((first, second), windows, strict=True)]
     merged = merge(full, crops)
     for each in (full, first, second):
-        _, ios = overlaps(each.boxes, merged.boxes)
+        ios = ios_matrix(each.boxes, merged.boxes)
         for row in range(len(each)):
             better = (merged.scores >= each.scores[row]) & (merged.class_ids == each.class_ids[row])
             assert (ios[row][better] > 0.4).any()
 
 
 @given(full=FOUND, crop=FOUND)
-def test_merging_again_changes_nothing(full: Detections, crop: Detections) -> None:
+def test_merging_a_second_time_changes_nothing(full: Detections, crop: Detections) -> None:
     merged = merge(full, [CropDetections(crop, MIDDLE)])
     again = merge(merged, [])
     assert sorted(again.boxes.tolist()) == sorted(merged.boxes.tolist())

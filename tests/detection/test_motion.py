@@ -1,4 +1,4 @@
-"""Motion in front of a camera, and whether it wakes the network."""
+"""Motion in front of a camera, and whether its frames are inferred."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def with_visitor(picture: U8, x: int, y: int, w: int, h: int) -> U8:
 
 
 def settled(fps: float = 10, seconds: float = 5, **config: float) -> tuple[MotionDetector, int]:
-    """A detector that has looked at the empty room, and the stamp of the next frame."""
+    """A detector that has seen the empty room, and the stamp of the next frame."""
     detector = MotionDetector(MotionConfig.model_validate(config))
     frames = round(seconds * fps)
     for number in range(frames):
@@ -59,7 +59,7 @@ def test_a_visitor_moves_in_the_first_frame_that_shows_one(
     assert (w, h) == pytest.approx((size[0] / 300, size[1] / 300), abs=0.041)
 
 
-def test_one_who_stands_still_becomes_background_after_the_same_time_at_any_rate() -> None:
+def test_a_person_who_stands_still_becomes_background_after_the_same_time_at_any_rate() -> None:
     taken_s = []
     for fps in (4, 16):
         detector, now_ns = settled(fps=fps)
@@ -134,7 +134,7 @@ def test_a_frame_that_shows_motion_always_passes(stamps_s: list[float], moves: l
 
 
 def passed(moving_at: int | None = None, seconds: int = 110) -> list[int]:
-    """Return which of one frame a second pass a gate."""
+    """Return which frames, of one a second, pass a gate."""
     gate = MotionGate(MotionConfig())
     return [
         at
@@ -151,7 +151,7 @@ def test_frames_pass_for_5_s_after_the_last_motion() -> None:
     assert passed(moving_at=20, seconds=35) == [*range(6), *range(20, 26)]
 
 
-def test_a_scene_that_nobody_has_seen_for_a_while_is_an_unknown_one() -> None:
+def test_a_scene_that_was_not_seen_for_a_while_is_treated_as_new() -> None:
     gate = MotionGate(MotionConfig())
     assert [at for at in range(20) if gate.passes(STILL, at * NS_PER_S)] == [*range(6)]
     assert [at for at in range(30, 45) if gate.passes(STILL, at * NS_PER_S)] == [*range(30, 36)]

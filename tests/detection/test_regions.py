@@ -1,4 +1,4 @@
-"""Where a second look is taken."""
+"""Which crops of a frame are inferred as well."""
 
 from __future__ import annotations
 

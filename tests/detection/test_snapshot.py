@@ -1,4 +1,4 @@
-"""Pictures of objects."""
+"""Snapshots of objects."""
 
 from __future__ import annotations
 

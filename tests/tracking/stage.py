@@ -1,4 +1,4 @@
-"""A synthetic world: actors whose ways are known, as the tracks that a perfect tracker gives."""
+"""A synthetic world: actors with known trajectories, as the tracks of a perfect tracker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from edgevision.clock import NS_PER_S
 from edgevision.config.camera import CameraConfig, DetectionConfig, TrackingConfig
 from edgevision.events import Event, LineCount, LineEvent, ObjectEvent, Track, ZoneEvent
-from edgevision.tracking.history import Moment, Sighting
+from edgevision.tracking.history import History, Moment
 from edgevision.tracking.scene import Scene
 
 MOMENT = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -42,7 +42,7 @@ class Actor:
         return self.way[-1][1:]
 
     def is_seen(self, now_s: float) -> bool:
-        """Return whether it is in the picture and nothing is in front of it."""
+        """Return whether it is in the frame and not hidden."""
         there = self.way[0][0] <= now_s <= self.way[-1][0]
         return there and not any(begin <= now_s < end for begin, end in self.hidden)
 
@@ -65,7 +65,7 @@ def make_scene(
     tracking: TrackingConfig | None = None,
     counts: Iterable[LineCount] = (),
 ) -> Scene:
-    """Return a scene that names its objects 1, 2, 3, …"""
+    """Return a scene whose object ids are 1, 2, 3, …"""
     ids = itertools.count(1)
     return Scene(
         "porch",
@@ -78,12 +78,12 @@ def make_scene(
 
 
 class World:
-    """Plays actors to a scene and keeps what it tells, with the second at which it did."""
+    """Plays actors to a scene and records the events it returns, with the second of each."""
 
     def __init__(self, scene: Scene, *actors: Actor, lost_after_s: float = 2.0) -> None:
         self.scene = scene
         self.events: list[Event] = []
-        self.told: list[tuple[float, str]] = []
+        self.published: list[tuple[float, str]] = []
         self.wall_step = timedelta()
         self._actors = dict(enumerate(actors, start=1))
         self._lost_after_s = lost_after_s
@@ -92,7 +92,7 @@ class World:
         self._frame = 0
 
     def play(self, *, until_s: float, fps: float = 10.0, every: int = 1) -> World:
-        """Play on; of `every` frames only the first arrives."""
+        """Continue to play; of `every` frames only the first arrives."""
         begin = self._frame / fps
         for _ in range(round((until_s - begin) * fps) + 1):
             if self._frame % every == 0:
@@ -107,12 +107,12 @@ class World:
 
     @property
     def lines(self) -> list[str]:
-        """Return what was told, without the times."""
-        return [text for _, text in self.told]
+        """Return what was published, without the times."""
+        return [text for _, text in self.published]
 
     def moments(self, text: str) -> list[float]:
-        """Return the seconds at which this was told."""
-        return [now_s for now_s, told in self.told if told == text]
+        """Return the seconds at which this was published."""
+        return [now_s for now_s, published in self.published if published == text]
 
     def _step(self, now_s: float) -> None:
         now_ns = round(now_s * NS_PER_S)
@@ -151,7 +151,7 @@ class World:
 
     def _keep(self, now_s: float, events: tuple[Event, ...]) -> None:
         self.events += events
-        self.told += [(round(now_s, 3), summary(event)) for event in events]
+        self.published += [(round(now_s, 3), summary(event)) for event in events]
 
 
 def summary(event: Event) -> str:
@@ -165,14 +165,25 @@ def summary(event: Event) -> str:
     return f"line {event.line} {event.from_side}>{event.to_side} {event.object.id}"
 
 
-def sighting(
+def seen_at(
     foot: tuple[float, float],
     now_s: float = 0.0,
     *,
     label: str = "Person",
     score: float = 0.8,
     size: tuple[float, float] = (0.1, 0.3),
-) -> Sighting:
-    """Return an object as it is seen at a second, standing on a point."""
+) -> History:
+    """Return an object that is seen first at a second, standing on a point."""
     when = Moment(round(now_s * NS_PER_S), MOMENT + timedelta(seconds=now_s), SIZE_PX)
-    return Sighting(label, score, score, box_at(foot, size), when)
+    track = Track(
+        number=1,
+        label=label,
+        score=score,
+        box_frac=box_at(foot, size),
+        detection=0,
+        seen=True,
+        shown=True,
+        begun_ns=when.now_ns,
+        seen_ns=when.now_ns,
+    )
+    return History(track, when, stationary_after_s=10.0)

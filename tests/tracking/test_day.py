@@ -26,7 +26,7 @@ PORCH = camera(
 
 
 class Visitors:
-    """Three at once wander about, are not seen at times, go, and are followed by others."""
+    """Three visitors at a time wander about, are hidden at times, leave, and are replaced."""
 
     def __init__(self) -> None:
         self._dice = random.Random(5)  # noqa: S311 - the same day on each run
@@ -60,10 +60,10 @@ class Visitors:
 
 
 class Ledger:
-    """Keeps account of what is told, and refuses what cannot be."""
+    """Counts what is published, and refuses what is impossible."""
 
     def __init__(self) -> None:
-        self.told: Counter[str] = Counter()
+        self.published: Counter[str] = Counter()
         self.crossed: Counter[str] = Counter()
         self.ids: set[str] = set()
         self.open: set[str] = set()
@@ -74,7 +74,7 @@ class Ledger:
             assert event.object.id in self.open
             self.crossed[event.to_side] += 1
             return
-        self.told[event.kind] += 1
+        self.published[event.kind] += 1
         if isinstance(event, ZoneEvent):
             self._take_zone(event.object.id, event)
             return
@@ -111,9 +111,14 @@ def test_a_day_of_visitors_leaves_nothing_behind_and_every_new_has_its_end() -> 
             sizes.append(sum(sys.getsizeof(each) for each in _held_by(scene)))
             assert not any(each.count for each in scene.occupancy())
     assert ledger.open == set()
-    assert ledger.told["new"] == ledger.told["end"] == len(ledger.ids) > visitors.number * 0.9
-    assert ledger.told["enter"] == ledger.told["leave"] > 1000
-    assert ledger.told["loitering"] > 100
+    assert (
+        ledger.published["new"]
+        == ledger.published["end"]
+        == len(ledger.ids)
+        > visitors.number * 0.9
+    )
+    assert ledger.published["enter"] == ledger.published["leave"] > 1000
+    assert ledger.published["loitering"] > 100
     (gate,) = scene.line_counts()
     assert (gate.forward, gate.backward) == (ledger.crossed["garden"], ledger.crossed["street"])
     assert gate.forward > 100
@@ -127,7 +132,7 @@ def _take(scene: Scene, tracks: list[Track] | tuple[()], now_ns: int, ledger: Le
 
 
 def _wall(now_ns: int) -> datetime:
-    """The time of day is set back or forth by an hour now and then."""
+    """The time of day is set by an hour, back or forward, now and then."""
     now_s = now_ns / NS_PER_S
     return MOMENT + timedelta(seconds=now_s, hours=(0, 1, 0, -1)[int(now_s / 1000) % 4])
 

@@ -21,11 +21,11 @@ def scene_with(count: LineCount = STORED, **line: object) -> Scene:
 
 
 def due(scene: Scene, *moments: datetime) -> list[datetime]:
-    """Return those of these moments at which the counter has begun again."""
+    """Return those of these moments at which the counter is reset."""
     return [moment for moment in moments if scene.reset_due(moment)]
 
 
-def test_crossings_are_counted_each_way_from_the_first_frame_on() -> None:
+def test_crossings_are_counted_in_each_direction_from_the_first_frame_on() -> None:
     there_and_back = Actor([(1, 0.3, 0.8), (3, 0.7, 0.8), (5, 0.3, 0.8)])
     there = Actor([(1, 0.3, 0.6), (3, 0.7, 0.6)])
     scene = make_scene(camera(lines={"gate": GATE}))
@@ -33,7 +33,7 @@ def test_crossings_are_counted_each_way_from_the_first_frame_on() -> None:
     assert scene.line_counts() == (LineCount("porch", "gate", "street", "garden", 2, 1, MOMENT),)
 
 
-def test_stored_counts_go_on() -> None:
+def test_stored_counts_continue() -> None:
     scene = scene_with()
     assert scene.line_counts() == (STORED,)
     World(scene, Actor([(1, 0.3, 0.8), (3, 0.7, 0.8)])).play(until_s=9)
@@ -52,7 +52,7 @@ def test_stored_counts_of_another_line_or_other_sides_are_not_taken(
     assert scene.line_counts() == (replace(STORED, forward=0, backward=0),)
 
 
-def test_a_reset_begins_at_0_now_and_an_unknown_line_has_none() -> None:
+def test_a_reset_starts_at_0_now_and_an_unknown_line_has_none() -> None:
     scene = scene_with()
     later = MOMENT + timedelta(hours=1)
     begun = replace(STORED, forward=0, backward=0, since=later)
@@ -66,7 +66,7 @@ def test_a_line_without_an_hour_is_never_reset() -> None:
     assert due(scene_with(), MOMENT + timedelta(days=400)) == []
 
 
-def test_the_counter_begins_again_at_the_first_look_after_its_hour_in_local_time() -> None:
+def test_the_counter_is_reset_at_the_first_check_after_its_hour_in_local_time() -> None:
     scene = scene_with(reset_at="06:30")
     early = datetime(2026, 2, 1, 6, 29, 59, tzinfo=EAST)
     late = datetime(2026, 2, 1, 6, 30, 1, tzinfo=EAST)
@@ -92,7 +92,7 @@ def test_a_clock_that_steps_by_an_hour_at_midnight_makes_no_second_reset(hours: 
 
 @pytest.mark.parametrize("reset_at", ["00:00", "02:30", "03:00"])
 @pytest.mark.parametrize("summer", [(-9, 0), (0, 9)], ids=["ends", "begins"])
-def test_summer_time_begins_and_ends_with_one_reset_a_day(
+def test_summer_time_starts_and_ends_with_one_reset_a_day(
     reset_at: str, summer: tuple[int, int]
 ) -> None:
     change = datetime(2026, 3, 29, 1, tzinfo=UTC)  # 02:00 or 03:00 where summer is 2 h ahead
@@ -108,7 +108,7 @@ def test_summer_time_begins_and_ends_with_one_reset_a_day(
     assert change.date() in dates
 
 
-def test_a_count_that_a_wrong_clock_began_in_the_future_begins_again() -> None:
+def test_a_count_that_a_wrong_clock_started_in_the_future_is_reset() -> None:
     scene = scene_with(replace(STORED, since=MOMENT + timedelta(days=3000)), reset_at="00:00")
     assert due(scene, MOMENT, MOMENT + timedelta(minutes=1)) == [MOMENT]
 

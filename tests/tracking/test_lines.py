@@ -7,10 +7,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tracking.stage import sighting
+from tracking.stage import seen_at
 
 from edgevision.config.camera import LineConfig
-from edgevision.tracking.lines import Crossings
+from edgevision.tracking.lines import LineCrossings
 
 Point = tuple[float, float]
 # A box of 0.3 of the frame's height: it has settled 0.015 of the frame from a level line.
@@ -21,8 +21,8 @@ ENDLESS = {"points": [[0.0, 0.5], [1.0, 0.5]], "from": "street", "to": "yard"}
 def walk(feet: Sequence[Point], label: str = "Person", **line: object) -> list[str]:
     """Return how an object crosses a line whose foot is seen at these points."""
     config = LineConfig.model_validate(LEVEL | line)
-    crossings = Crossings({"gate": config})
-    found = [each for foot in feet for each in crossings.step(sighting(foot, label=label))]
+    crossings = LineCrossings({"gate": config})
+    found = [each for foot in feet for each in crossings.step(seen_at(foot, label=label))]
     return ["forward" if each.forward else "backward" for each in found]
 
 
@@ -40,7 +40,7 @@ def test_left_of_a_line_that_is_drawn_to_the_right_is_up_in_the_picture() -> Non
         ([[0.0, 0.4], [1.0, 0.6]], [(0.5, 0.3), (0.5, 0.7)]),  # slanting
     ],
 )
-def test_a_way_from_left_to_right_is_forward_however_the_line_lies(
+def test_a_movement_from_left_to_right_is_forward_however_the_line_lies(
     points: list[list[float]], way: list[Point]
 ) -> None:
     assert walk(way, points=points) == ["forward"]
@@ -62,13 +62,13 @@ def test_a_jump_past_the_end_of_the_line_counts_nothing() -> None:
     assert walk([(0.6, 0.1), (1.0, 0.8)]) == []
 
 
-def test_going_round_the_end_and_back_through_the_line_counts_the_way_back_only() -> None:
+def test_going_round_the_end_and_back_through_the_line_counts_the_return_only() -> None:
     round_the_end = [(0.5, 0.4), (0.9, 0.4), (0.9, 0.6), (0.5, 0.6)]
     assert walk(round_the_end) == []
     assert walk([*round_the_end, (0.5, 0.4)]) == ["backward"]
 
 
-def test_who_circles_round_the_end_of_a_line_counts_each_time_it_goes_through() -> None:
+def test_an_object_that_circles_round_the_end_of_a_line_counts_each_time_it_goes_through() -> None:
     circle = [(0.5, 0.4), (0.5, 0.6), (0.9, 0.6), (0.9, 0.4)]
     assert walk(circle * 3) == ["forward"] * 3
     assert walk(circle[::-1] * 3) == ["backward"] * 3
@@ -83,7 +83,7 @@ def test_through_the_line_and_round_its_end_before_it_has_settled_counts_nothing
 
 
 @pytest.mark.parametrize("x", [0.25, 0.75])
-def test_a_way_through_an_end_of_the_line_counts_once(x: float) -> None:
+def test_a_movement_through_an_end_of_the_line_counts_once(x: float) -> None:
     assert walk([(x, 0.4), (x, 0.6)]) == ["forward"]
     assert walk([(x, 0.4), (x, 0.5), (x, 0.6)]) == ["forward"]
 
@@ -166,11 +166,11 @@ def test_one_jump_counts_just_where_it_meets_the_segment_and_ends_beyond_the_mar
 ) -> None:
     points = [(x / GRID, y / GRID) for x, y in ends]
     # A box so low that every point of the grid beside the line has settled.
-    crossings = Crossings({"gate": LineConfig.model_validate(LEVEL | {"points": points})})
+    crossings = LineCrossings({"gate": LineConfig.model_validate(LEVEL | {"points": points})})
     found = [
         each
         for x, y in (start, end)
-        for each in crossings.step(sighting((x / GRID, y / GRID), size=(0.01, 0.001)))
+        for each in crossings.step(seen_at((x / GRID, y / GRID), size=(0.01, 0.001)))
     ]
     (ax, ay), (bx, by) = ends
     sides = [(bx - ax) * (y - ay) - (by - ay) * (x - ax) for x, y in (start, end)]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.boxes import Place
+from edgevision.tracking.appearance import Place
 from edgevision.tracking.target import MAX_PREDICTION_S, MotionModel
 
 PLACES = st.builds(Place, st.floats(-1, 3), st.floats(-1, 2), st.floats(0, 1), st.floats(0.01, 1))
@@ -66,7 +66,7 @@ def test_a_correction_moves_it_towards_what_was_seen_and_not_beyond(
         assert low - 1e-9 <= after <= high + 1e-9
 
 
-def test_what_is_out_of_sight_goes_on_for_three_seconds_and_waits_there() -> None:
+def test_an_object_out_of_sight_is_predicted_for_three_seconds_and_stays_there() -> None:
     model = walking(speed=0.1, fps=10, seconds=3)
     begun = model.place.x
     for second in range(20):

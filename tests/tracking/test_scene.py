@@ -15,7 +15,7 @@ from tracking.stage import (
     box_at,
     camera,
     make_scene,
-    sighting,
+    seen_at,
     summary,
 )
 
@@ -42,12 +42,12 @@ def track(number: int = 1, *, now_s: float = 0.0, foot: tuple[float, float] = LE
 
 
 def updates(world: World) -> list[tuple[float, str]]:
-    return [(now_s, text) for now_s, text in world.told if text.startswith("update")]
+    return [(now_s, text) for now_s, text in world.published if text.startswith("update")]
 
 
-def test_an_object_that_goes_from_zone_to_zone_over_a_line_is_told_once_in_order() -> None:
+def test_an_object_that_goes_from_zone_to_zone_over_a_line_is_published_once_in_order() -> None:
     world = World(make_scene(porch()), CROSSER).play(until_s=20)
-    assert world.told == [
+    assert world.published == [
         (1.0, "new 1"),
         (1.0, "enter drive 1"),
         (6.0, "enter yard 1"),
@@ -67,7 +67,7 @@ def test_the_sequence_is_the_same_from_5_to_60_frames_a_second(fps: float) -> No
 
 
 @pytest.mark.parametrize("every", [2, 3, 7])
-def test_frames_that_are_dropped_change_when_but_not_what_is_told(every: int) -> None:
+def test_frames_that_are_dropped_change_when_but_not_what_is_published(every: int) -> None:
     world = World(make_scene(porch()), CROSSER).play(until_s=20, every=every)
     assert world.lines == World(make_scene(porch()), CROSSER).play(until_s=20).lines
 
@@ -83,7 +83,7 @@ def test_a_clock_that_is_set_by_an_hour_in_mid_track_changes_only_what_is_publis
     stepped.play(until_s=5)
     stepped.wall_step = timedelta(seconds=hour)
     stepped.play(until_s=60)
-    assert stepped.told == still.told
+    assert stepped.published == still.published
     end = stepped.events[-1]
     assert isinstance(end, ObjectEvent)
     assert end.after.started_at == MOMENT
@@ -98,7 +98,7 @@ LOITER = {"drive": DRIVE | {"loiter_after_s": 10.0}}
 def test_half_the_frame_rate_gives_the_same_loitering_and_rest(fps: float) -> None:
     world = World(make_scene(camera(zones=LOITER)), standing(until_s=20))
     world.play(until_s=20, fps=fps)
-    assert world.told == [
+    assert world.published == [
         (0.0, "new 1"),
         (0.0, "enter drive 1"),
         (10.0, "update stationary 1"),
@@ -106,7 +106,7 @@ def test_half_the_frame_rate_gives_the_same_loitering_and_rest(fps: float) -> No
     ]
 
 
-def test_an_object_that_stops_rests_and_goes_on_is_told_with_its_changes_of_place() -> None:
+def test_an_object_that_stops_rests_and_moves_on_is_published_with_its_position_changes() -> None:
     actor = Actor([(0, 0.1, 0.8), (2, 0.3, 0.8), (22, 0.3, 0.8), (26, 0.7, 0.8)])
     world = World(make_scene(), actor).play(until_s=26)
     rest, start = world.moments("update stationary 1")
@@ -118,14 +118,14 @@ def test_an_object_that_stops_rests_and_goes_on_is_told_with_its_changes_of_plac
     assert second.before == first.after
 
 
-def test_an_object_that_leaves_and_comes_back_while_its_track_lives_stays_one() -> None:
+def test_an_object_that_leaves_and_returns_while_its_track_lives_stays_one() -> None:
     world = World(make_scene(porch()), standing(until_s=9, hidden=[(3, 4.5)])).play(until_s=20)
     assert world.lines == ["new 1", "enter drive 1", "leave drive 1", "end lost 1"]
 
 
-def test_one_that_comes_back_after_its_track_has_gone_is_another() -> None:
+def test_an_object_that_returns_after_its_track_has_ended_is_another() -> None:
     world = World(make_scene(), standing(until_s=20, hidden=[(3, 9)])).play(until_s=12)
-    assert world.told == [(0.0, "new 1"), (4.9, "end lost 1"), (9.0, "new 2")]
+    assert world.published == [(0.0, "new 1"), (4.9, "end lost 1"), (9.0, "new 2")]
 
 
 def test_one_that_reappears_beyond_the_line_has_crossed_it_and_not_while_it_was_away() -> None:
@@ -139,8 +139,8 @@ def test_a_jump_over_the_line_right_after_the_first_frame_counts() -> None:
     scene = make_scene(porch())
     scene.step([track()], now_ns=0, at=MOMENT, frame_size_px=SIZE_PX)
     jumped = track(now_s=1.0, foot=RIGHT)
-    told = scene.step([jumped], now_ns=NS_PER_S, at=MOMENT, frame_size_px=SIZE_PX)
-    assert "line gate street>garden 1" in [summary(event) for event in told]
+    published = scene.step([jumped], now_ns=NS_PER_S, at=MOMENT, frame_size_px=SIZE_PX)
+    assert "line gate street>garden 1" in [summary(event) for event in published]
 
 
 def test_a_prediction_crosses_no_line_and_changes_no_zone() -> None:
@@ -149,7 +149,7 @@ def test_a_prediction_crosses_no_line_and_changes_no_zone() -> None:
     assert world.lines == ["new 1", "enter drive 1", "leave drive 1", "end lost 1"]
 
 
-def test_two_labels_are_told_by_number_and_counted_apart() -> None:
+def test_two_labels_are_published_by_number_and_counted_apart() -> None:
     scene = make_scene(porch())
     World(scene, standing(RIGHT), standing(label="Car")).play(until_s=1)
     assert scene.occupancy() == (
@@ -160,7 +160,7 @@ def test_two_labels_are_told_by_number_and_counted_apart() -> None:
     )
 
 
-def test_counts_of_those_who_have_gone_are_zero_and_stay_known() -> None:
+def test_counts_of_objects_that_have_ended_are_zero_and_stay_listed() -> None:
     scene = make_scene(porch())
     World(scene, CROSSER).play(until_s=20)
     assert scene.occupancy() == (
@@ -182,7 +182,7 @@ def test_labels_that_the_configuration_names_are_counted_from_the_start() -> Non
     ]
 
 
-def test_who_stands_in_a_mask_is_not_told_until_it_leaves_it_and_then_it_does_not_matter() -> None:
+def test_an_object_in_a_mask_is_published_once_it_leaves_it_and_may_return_into_it() -> None:
     config = camera(masks={"poster": DRIVE})
     there = Actor([(0, *LEFT), (2, *LEFT), (4, *RIGHT), (6, *LEFT), (9, *LEFT)])
     world = World(make_scene(config), there).play(until_s=20)
@@ -191,11 +191,11 @@ def test_who_stands_in_a_mask_is_not_told_until_it_leaves_it_and_then_it_does_no
     assert world.moments("end lost 1") == [11.0]
 
 
-def test_an_object_that_never_passes_the_filters_is_not_told_at_all() -> None:
+def test_an_object_that_never_passes_the_filters_is_not_published_at_all() -> None:
     detection = DetectionConfig(filters={"Person": FilterConfig(min_area=0.05)})
     scene = make_scene(detection=detection)
     world = World(scene, standing(until_s=5)).play(until_s=10)
-    assert world.told == []
+    assert world.published == []
     assert scene.open_objects == ()
     assert scene.object_id(1) is None
 
@@ -203,10 +203,10 @@ def test_an_object_that_never_passes_the_filters_is_not_told_at_all() -> None:
 def test_an_object_is_new_once_it_has_passed_and_then_stays_with_the_top_score_it_had() -> None:
     detection = DetectionConfig(filters={"Person": FilterConfig(min_score=0.7)})
     scene = make_scene(detection=detection)
-    told = []
+    published = []
     for now_s, score in enumerate([0.5, 0.6, 0.75, 0.5, 0.5]):
         one = replace(track(now_s=now_s), score=score, begun_ns=0)
-        told.append(
+        published.append(
             scene.step(
                 [one],
                 now_ns=now_s * NS_PER_S,
@@ -214,16 +214,16 @@ def test_an_object_is_new_once_it_has_passed_and_then_stays_with_the_top_score_i
                 frame_size_px=SIZE_PX,
             )
         )
-    assert [len(events) for events in told] == [0, 0, 1, 0, 0]
+    assert [len(events) for events in published] == [0, 0, 1, 0, 0]
     (state,) = scene.open_objects
     assert (state.score, state.top_score, state.duration_s) == (0.5, 0.75, 4.0)
     assert state.started_at == MOMENT
 
 
-def test_closing_the_camera_leaves_zones_and_ends_all_and_no_id_comes_back() -> None:
+def test_closing_the_camera_leaves_zones_and_ends_all_and_no_id_is_used_again() -> None:
     scene = make_scene(porch())
     world = World(scene, standing(), standing(RIGHT)).play(until_s=3).close("camera", 8.0)
-    assert world.told[-4:] == [
+    assert world.published[-4:] == [
         (8.0, "leave drive 1"),
         (8.0, "end camera 1"),
         (8.0, "leave yard 2"),
@@ -237,7 +237,7 @@ def test_closing_the_camera_leaves_zones_and_ends_all_and_no_id_comes_back() -> 
     assert end.occurred_at == MOMENT + timedelta(seconds=8)
     assert not any(each.count for each in scene.occupancy())
     assert scene.object_id(1) is None
-    assert world.close("stopped", 9.0).told[-1] == (8.0, "end camera 2")
+    assert world.close("stopped", 9.0).published[-1] == (8.0, "end camera 2")
     world.play(until_s=10)
     assert world.moments("new 3") == [3.1]
 
@@ -251,19 +251,19 @@ def test_an_update_comes_at_least_at_the_configured_interval_also_while_it_is_lo
     assert updates(world) == [(at, "update interval 1") for at in (10.0, 20.0, 30.0, 40.0)]
 
 
-def test_a_better_view_is_told_but_not_within_5_seconds_of_the_last_event() -> None:
+def test_a_better_view_is_published_but_not_within_5_seconds_of_the_last_event() -> None:
     scene = make_scene(tracking=TrackingConfig(stationary_after_s=1000.0))
-    told = []
+    published = []
     for now_s, score in [(0, 0.5), (1, 0.6), (5, 0.6), (6, 0.9), (9, 0.9), (10, 0.9), (20, 0.95)]:
         one = replace(track(now_s=now_s), score=score, begun_ns=0)
         at = MOMENT + timedelta(seconds=now_s)
         events = scene.step([one], now_ns=now_s * NS_PER_S, at=at, frame_size_px=SIZE_PX)
-        told += [(now_s, each.reason) for each in events if isinstance(each, ObjectEvent)]
+        published += [(now_s, each.reason) for each in events if isinstance(each, ObjectEvent)]
     # 0.95 is less than 1.1 times 0.9.
-    assert told == [(0, "appeared"), (5, "better_view"), (10, "better_view")]
+    assert published == [(0, "appeared"), (5, "better_view"), (10, "better_view")]
 
 
-def test_no_better_view_is_told_while_nothing_is_seen() -> None:
+def test_no_better_view_is_published_while_nothing_is_seen() -> None:
     scene = make_scene()
     scene.step([track()], now_ns=0, at=MOMENT, frame_size_px=SIZE_PX)
     better = replace(track(now_s=1.0), score=0.99)
@@ -273,17 +273,17 @@ def test_no_better_view_is_told_while_nothing_is_seen() -> None:
 
 
 def test_a_view_that_the_frame_cuts_off_is_worth_half() -> None:
-    whole, cut, nearly = (sighting(foot).quality for foot in [(0.5, 0.8), (0.5, 1.0), (0.5, 0.98)])
+    whole, cut, nearly = (seen_at(foot).quality for foot in [(0.5, 0.8), (0.5, 1.0), (0.5, 0.98)])
     assert whole == pytest.approx(0.8 * 0.03**0.5)
     assert cut == whole / 2
     assert nearly == whole
-    assert sighting((0.05, 0.8)).quality == whole / 2
+    assert seen_at((0.05, 0.8)).quality == whole / 2
 
 
 def test_two_reasons_in_one_frame_make_one_update_with_the_first_of_them() -> None:
     zones = {"drive": DRIVE | {"min_dwell_s": 10.0}}
     world = World(make_scene(camera(zones=zones)), standing(until_s=12)).play(until_s=12)
-    assert world.told == [(0.0, "new 1"), (10.0, "enter drive 1"), (10.0, "update zone 1")]
+    assert world.published == [(0.0, "new 1"), (10.0, "enter drive 1"), (10.0, "update zone 1")]
     update = world.events[-1]
     assert isinstance(update, ObjectEvent)
     assert update.after.stationary
@@ -291,12 +291,12 @@ def test_two_reasons_in_one_frame_make_one_update_with_the_first_of_them() -> No
 
 def test_an_object_in_still_frames_that_are_not_inferred_is_there_and_loiters() -> None:
     scene = make_scene(camera(zones=LOITER))
-    told = []
+    published = []
     for now_s in range(20):
         still = replace(track(), detection=0 if now_s == 0 else None)
         at = MOMENT + timedelta(seconds=now_s)
-        told += scene.step([still], now_ns=now_s * NS_PER_S, at=at, frame_size_px=SIZE_PX)
-    assert [summary(event) for event in told] == [
+        published += scene.step([still], now_ns=now_s * NS_PER_S, at=at, frame_size_px=SIZE_PX)
+    assert [summary(event) for event in published] == [
         "new 1",
         "enter drive 1",
         "update stationary 1",
@@ -307,7 +307,7 @@ def test_an_object_in_still_frames_that_are_not_inferred_is_there_and_loiters() 
     assert state.motionless_frames == 19
 
 
-def test_a_change_of_label_is_told_and_moves_the_counts() -> None:
+def test_a_change_of_label_is_published_and_moves_the_counts() -> None:
     scene = make_scene(porch())
     one = track()
     scene.step([one], now_ns=0, at=MOMENT, frame_size_px=SIZE_PX)
@@ -339,7 +339,7 @@ def test_events_show_the_object_as_it_is_after_them() -> None:
     assert end.after.duration_s == 15.0
 
 
-def test_a_track_that_is_older_than_its_first_frame_here_has_begun_before_it() -> None:
+def test_a_track_that_is_older_than_its_first_frame_here_has_started_before_it() -> None:
     scene = make_scene()
     one = replace(track(now_s=2.0), begun_ns=NS_PER_S // 2)
     at = MOMENT + timedelta(seconds=2)

@@ -83,7 +83,7 @@ def test_a_person_behind_a_pillar_for_3_s_is_lost_and_found_again(fps: float) ->
 
 
 @RATES
-def test_a_person_that_comes_back_after_8_s_is_another_object(fps: float) -> None:
+def test_a_person_that_returns_after_8_s_is_another_object(fps: float) -> None:
     body = Body(during(standing(0.5), (0, 4), (12, 16)))
     history = watch(body, seconds=frames(fps, 16))
     assert numbers_of(history, 0) == [1, 2]
@@ -91,7 +91,7 @@ def test_a_person_that_comes_back_after_8_s_is_another_object(fps: float) -> Non
     assert 8.9 < ended[0] < 9.3
 
 
-def test_a_person_in_other_clothes_elsewhere_is_not_who_just_left() -> None:
+def test_a_person_in_other_clothes_elsewhere_is_not_the_one_who_just_left() -> None:
     left = Body(during(standing(0.3), (0, 4)))
     came = Body(during(standing(0.42), (5, 9)), bgr=BLUE)
     history = watch(left, came, seconds=frames(10, 9))
@@ -142,7 +142,7 @@ def test_at_a_frame_every_7_s_what_stands_still_keeps_its_number() -> None:
     assert all_numbers(history) == {1}
 
 
-def test_at_a_frame_every_7_s_what_has_gone_ends_with_the_first_frame_without_it() -> None:
+def test_at_a_frame_every_7_s_an_object_that_left_ends_with_the_first_frame_without_it() -> None:
     history = watch(Body(during(standing(0.5), (0, 40))), seconds=frames(1 / 7, 70))
     assert [len(seen.tracks) for seen in history] == [0, 0, 1, 1, 1, 1, 0, 0, 0, 0]
 
@@ -162,7 +162,7 @@ def test_an_object_is_confirmed_by_three_detections_over_a_quarter_of_a_second()
         assert history[-1].tracks[0].begun_ns == 0
 
 
-def test_weak_detections_begin_nothing_and_confirm_nothing() -> None:
+def test_weak_detections_start_nothing_and_confirm_nothing() -> None:
     weak = Body(standing(0.5), score=lambda _second: 0.41)
     unsure = Body(standing(0.2), score=lambda _second: 0.45)
     assert all_numbers(watch(weak, unsure, seconds=frames(10, 5))) == set()
@@ -324,7 +324,7 @@ def test_more_objects_than_fit_are_dropped_and_counted_the_longest_unseen_first(
     assert [track.number for track in tracks] == list(range(101, 501))
 
 
-def test_a_picture_of_another_shape_ends_what_was_there() -> None:
+def test_a_frame_of_another_shape_ends_all_objects() -> None:
     tracker = make_tracker()
     watch(Body(standing(0.5)), seconds=frames(10, 2), tracker=tracker)
     assert tracker.step([person(0.45)], None, (240, 320), 2 * NS_PER_S) == ()
@@ -345,7 +345,7 @@ BOXES = st.builds(
         max_size=20,
     )
 )
-def test_whatever_is_found_numbers_ascend_and_none_comes_back(
+def test_whatever_is_found_numbers_ascend_and_none_is_used_again(
     steps: list[tuple[list[DetectedObject], float, bool, bool]],
 ) -> None:
     tracker = make_tracker(lost_after_s=1.0)

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from edgevision.frames import U8
 
 SIZE_PX = (320, 240)
-# What is covered more than this is not detected.
+# A body covered by more than this is not detected.
 MAX_COVERED = 0.6
 
 
 @dataclass(frozen=True)
 class Body:
-    """Something that is there.
+    """An object in the world.
 
     Attributes:
-        foot: its bottom centre at a second, fractions of the frame; None: it is not there.
-        label: what a detector calls it at a second.
-        score: what a detector gives it at a second.
+        foot: its bottom centre at a second, fractions of the frame; None: it is absent.
+        label: its label from the detector at a second.
+        score: its score from the detector at a second.
         size: width and height, fractions of the frame.
         bgr: its colour.
     """
@@ -51,7 +51,7 @@ class Body:
 
 @dataclass
 class Seen:
-    """What the tracker said about one frame, and the number that each body got."""
+    """The tracks of one frame, and the number of each body."""
 
     second: float
     tracks: tuple[Track, ...]
@@ -69,7 +69,7 @@ def walking(x: float, speed: float, y: float = 0.8) -> Callable[[float], tuple[f
 def during(
     there: Callable[[float], tuple[float, float]], *spans: tuple[float, float]
 ) -> Callable[[float], tuple[float, float] | None]:
-    """Be there only in these spans of seconds."""
+    """Be present only in these spans of seconds."""
     return lambda second: there(second) if any(a <= second < b for a, b in spans) else None
 
 
@@ -85,7 +85,7 @@ def watch(
     tracker: Tracker | None = None,
     with_image: bool = True,
 ) -> list[Seen]:
-    """Let the tracker see the world at these seconds."""
+    """Run the tracker on the world at these seconds."""
     tracker = tracker or make_tracker()
     history = []
     for second in seconds:
@@ -106,7 +106,7 @@ def frames(fps: float, seconds: float, start: float = 0.0) -> list[float]:
 
 
 def numbers_of(history: Iterable[Seen], body: int) -> list[int]:
-    """Return the numbers that a body has had, in their order."""
+    """Return the numbers that a body has had, in order."""
     found: list[int] = []
     for seen in history:
         number = seen.at.get(body)
@@ -120,7 +120,7 @@ def all_numbers(history: Iterable[Seen]) -> set[int]:
 
 
 def detect(bodies: tuple[Body, ...], second: float) -> list[tuple[int, DetectedObject]]:
-    """Return what a detector finds, and which body it is: all that nothing nearer covers."""
+    """Return the detections and the index of the body of each: those that no nearer one covers."""
     boxes = [body.box(second) for body in bodies]
     found = []
     for index, (body, box) in enumerate(zip(bodies, boxes, strict=True)):
