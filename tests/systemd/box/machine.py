@@ -103,7 +103,7 @@ class Box:
 
     @contextlib.contextmanager
     def network(self) -> Iterator[None]:
-        """Within this context, new sockets and threads of the calling thread are in the box's network.
+        """Within this, new sockets and threads of the calling thread are in the box's network.
 
         They stay there afterwards.
         """
