@@ -1,4 +1,4 @@
-"""An MQTT broker on loopback, for the demo and the benchmark, and a daemon beside it."""
+"""An MQTT broker on loopback and a daemon process, for the demo and the benchmark."""
 
 from __future__ import annotations
 
