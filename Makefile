@@ -1,4 +1,4 @@
-# make demo    two commands' worth: set-up and the demo
+# make demo    set-up and the demo
 # make test    set-up, formatter, linter, types, tests
 # make test-systemd    the installed service under a real systemd
 
@@ -22,11 +22,11 @@ demo:
 test: setup-dev mosquitto check
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-# Thousands of damaged inputs for everything that reads what comes from outside: about 5 minutes.
+# Thousands of damaged inputs for everything that reads external input: about 5 minutes.
 fuzz: setup-dev
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-4000} timeout 1200 $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
 
-# Minutes or, with ARGS="--minutes 600", hours of faults: does it grow, does it lose an event?
+# Faults for minutes or, with ARGS="--minutes 600", hours: does memory grow, is an event lost?
 soak: setup-dev mosquitto
 	$(BIN)/python tests/soak/soak.py $(ARGS)
 
@@ -73,18 +73,18 @@ mosquitto:
 	  { $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq --no-install-recommends mosquitto; } >/dev/null 2>&1 || { \
 	    echo "edgevision: the tests need a broker: install the package mosquitto" >&2; exit 1; }; }
 
-# Events recorded against events arrived, with everything killed at random; minutes.
+# Compares events recorded with events received while everything is killed at random; minutes.
 test-delivery: setup-dev mosquitto
 	$(BIN)/python -m pytest -s tests/mqtt/test_delivery.py --delivery-cycles=200 $(ARGS)
 
 bench: setup
 	@$(BIN)/edgevision bench $(ARGS)
 
-# Instructions on emulated ARM: the same on every machine, but no cycles.
+# Counts instructions on emulated ARM: the same on every machine, but not cycles.
 bench-arm: setup-dev
 	@PYTHONPATH=tests $(BIN)/python -m arm.bench $(ARGS)
 
-# Pin again what pyproject.toml asks for, and what builds it; hashes, no addresses.
+# Pin the requirements of pyproject.toml and of its build again; hashes, no addresses.
 lock: setup-dev
 	@echo "hatchling>=1.27,<2\neditables" | $(BIN)/pip-compile -q --upgrade --generate-hashes \
 	  --all-extras --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host \

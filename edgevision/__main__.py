@@ -1,4 +1,4 @@
-"""The entry: `edgevision` and `python -m edgevision`.
+"""The entry point: `edgevision` and `python -m edgevision`.
 
 A module of its own because `python -m edgevision` starts it.
 """
@@ -8,7 +8,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line; Ctrl-C is no fault, also while the modules are still loading."""
+    """Run the command line; Ctrl-C exits with 130, even while the modules are loading."""
     try:
         from edgevision.cli.main import main as command_line  # noqa: PLC0415
 

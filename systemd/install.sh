@@ -1,8 +1,8 @@
 #!/bin/sh
-# sudo systemd/install.sh            install edgevision as a service, or bring it up to date
+# sudo systemd/install.sh            install edgevision as a service, or upgrade it
 # sudo systemd/install.sh --remove   remove service and program; --remove --purge: settings too
 #
-# Each version gets a folder of its own below /opt/edgevision, and a symbolic link says which one
+# Each version gets its own folder below /opt/edgevision, and a symbolic link selects the one that
 # runs. So a version that cannot be installed, or does not start, leaves the old one running.
 set -eu
 
@@ -35,8 +35,8 @@ done
 [ -z "$purge" ] || [ -n "$remove" ] || usage "$@"
 
 [ "$(id -u)" = 0 ] || fail "installing a service needs root: sudo $0${*:+ $*}"
-[ -d /run/systemd/system ] || fail "expected a system that runs systemd, got another one"
-# What is installed must be readable for the service's user, whatever root's umask is.
+[ -d /run/systemd/system ] || fail "expected a system that runs systemd, found another init system"
+# The installed files must be readable for the service's user, whatever root's umask is.
 umask 022
 
 if [ -n "$remove" ]; then
@@ -62,7 +62,7 @@ check() {
     "$1/bin/edgevision" check-config "$etc/config.yaml"
 }
 
-# run_version VERSION: make it the one that runs, under its own unit; returns when it is ready.
+# run_version VERSION: switch to it, with its own unit; returns when it is ready.
 run_version() {
   ln -sfn "$1" "$opt/venv.new"
   mv -T "$opt/venv.new" "$opt/venv"
@@ -72,9 +72,9 @@ run_version() {
 }
 
 [ "$(getconf LONG_BIT)" = 64 ] ||
-  say "this system is 32-bit: NumPy takes the place of ONNX Runtime, and Debian's OpenCV is used"
+  say "this system is 32-bit: NumPy replaces ONNX Runtime, and Debian's OpenCV is used"
 
-# Settings. What is there already belongs to the user.
+# Settings. Existing files belong to the user.
 mkdir -p "$opt" "$etc"
 [ -e "$etc/config.yaml" ] || install -m 644 "$here/config.yaml" "$etc/config.yaml"
 [ -e "$etc/mqtt_password" ] || install -m 600 /dev/null "$etc/mqtt_password"
@@ -88,7 +88,7 @@ trap 'exit 130' INT TERM HUP
 say "installing packages into $new (takes minutes on a small board)"
 "$here/systemd/venv.sh" "$new" || fail "the packages could not be installed; see above"
 
-check "$new" || fail "nothing was installed; mend what is said above, then: sudo $0" $?
+check "$new" || fail "nothing was installed; fix the faults above, then: sudo $0" $?
 
 # The service.
 mkdir -p "$(dirname "$command")"
@@ -100,21 +100,21 @@ if ! run_version "$new"; then
   journalctl --unit edgevision --lines 20 --no-pager --output cat >&2
   if [ -z "$old" ]; then
     systemctl stop edgevision
-    fail "the service does not start (its log stands above), so it is stopped"
+    fail "the service does not start (see its log above), so it was stopped"
   fi
   run_version "$old" || true
-  fail "the new version does not start (its log stands above); the former one is back"
+  fail "the new version does not start (see its log above); the previous one runs again"
 fi
 systemctl enable --quiet edgevision
 for version in "$opt"/venv-*; do
   [ "$version" = "$new" ] || rm -rf "$version"
 done
 
-say "$("$new/bin/edgevision" --version) runs, and starts with the system. What to do next:"
+say "$("$new/bin/edgevision" --version) is running and starts at boot. Next:"
 cat <<EOF
   cameras and broker  sudo nano $etc/config.yaml
   broker's password   sudo nano $etc/mqtt_password
-  check, then use it  edgevision check-config $etc/config.yaml && sudo systemctl restart edgevision
-  how it is           systemctl status edgevision
-  its log             journalctl --unit edgevision --follow
+  check, then apply   edgevision check-config $etc/config.yaml && sudo systemctl restart edgevision
+  state               systemctl status edgevision
+  log                 journalctl --unit edgevision --follow
 EOF

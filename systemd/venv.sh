@@ -2,7 +2,7 @@
 # venv.sh FOLDER [EXTRA...]: a virtual environment with edgevision and its pinned packages.
 #
 # Every package is checked against the hashes in constraints.txt. With EDITABLE=1 the checkout
-# itself is used, else a copy of it is installed. Run again, it brings the folder up to date.
+# itself is used, else a copy of it is installed. Run it again to update the folder.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -18,7 +18,7 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else command -v sudo >/dev/null && sudo -n "$@"; fi
 }
 
-# 32-bit ARM: there are no wheels of what is computed with, so Debian's packages are used.
+# 32-bit ARM: there are no wheels of the numerical packages, so Debian's are used.
 debians=
 site=
 if [ "$(getconf LONG_BIT)" = 32 ]; then

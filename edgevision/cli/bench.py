@@ -1,4 +1,4 @@
-"""`edgevision bench`: measure this machine with this model and your clip."""
+"""`edgevision bench`: measure this machine with a model and a recording."""
 
 from __future__ import annotations
 
@@ -42,21 +42,16 @@ if TYPE_CHECKING:
     from edgevision.mqtt.message import Message
 
 CAMERA = "bench"
-
 FLOAT_GRAPH = "float.onnx"
-
 CONNECT_S = 10.0
-
 FIRST_DETECTION_S = 30.0
-
 DAEMON_S = 5.0
-
 STARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """What the user asked for; no recording means the bundled one, no threads 1 and all."""
+    """The options of the command; no recording means the bundled one, no threads 1, 2 and all."""
 
     recording: Path | None
     threads: str
@@ -107,7 +102,7 @@ def bench(config: Config, options: BenchOptions) -> None:
         sweep = {}
         for count in threads:
             runtime = config.runtime.model_copy(update={"threads": count})
-            # The threads of NumPy's BLAS are fixed once it is loaded: one, as everywhere here.
+            # The threads of NumPy's BLAS are fixed once it is loaded: one thread here.
             if engine.name != "numpy":
                 rate = run_rate(OnnxRuntimeBackend(model, runtime), inputs, options.frames // 2)
                 sweep[count] = round(rate, 1)
@@ -177,9 +172,9 @@ def _one_thread(config: Config) -> RuntimeConfig:
 def _float_ratio(
     model: Model, config: Config, engine: Backend, inputs: list[Any], frames: int
 ) -> float | None:
-    """Return how much faster the engine is than ONNX Runtime with the float graph, if there is one.
+    """Return the engine's speed relative to ONNX Runtime's with the float graph, if there is one.
 
-    The graph lies beside a model that was built here; both run with one thread, in turns.
+    A model built on this machine has the graph beside it; both run with one thread, in turns.
     """
     path = model.folder / FLOAT_GRAPH
     if not path.exists() or not OnnxRuntimeBackend.is_installed():
@@ -191,7 +186,7 @@ def _float_ratio(
 
 
 def _measure_daemon(port: int, config: Config) -> DaemonFigures:
-    """Start the daemon a few times; let the last one run for a while."""
+    """Start the daemon several times; let the last one run for `DAEMON_S`."""
     starts = []
     for _ in range(STARTS):
         with (
@@ -204,7 +199,7 @@ def _measure_daemon(port: int, config: Config) -> DaemonFigures:
                 try:
                     sink.arrived.get(timeout=FIRST_DETECTION_S)
                 except queue.Empty:
-                    msg = f"the daemon published nothing: {daemon.last_words()}"
+                    msg = f"the daemon published nothing: {daemon.last_log_line()}"
                     raise BackendError(msg) from None
                 starts.append(time.monotonic() - begin_s)
                 if len(starts) == STARTS:

@@ -1,4 +1,4 @@
-"""An MQTT broker on loopback, for the demo and the benchmark, and a daemon beside it."""
+"""An MQTT broker on loopback and a daemon process, for the demo and the benchmark."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def loopback_broker(command: str) -> Iterator[int]:
 
 
 class DaemonProcess:
-    """`edgevision run` as a process of its own, under a configuration made for it."""
+    """`edgevision run` as a separate process, with a configuration made for it."""
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         """Write the configuration into `folder` and start the daemon; the log goes there too.
 
-        The environment's settings are kept from it: they are meant for the real service.
+        It does not inherit settings from the environment: they are meant for the real service.
         """
         path = folder / "config.yaml"
         config = {**config, "state_folder": str(folder / "state")}
@@ -104,7 +104,7 @@ class DaemonProcess:
         return self._process.poll() is None
 
     def stop(self) -> int:
-        """End the process, by force if it does not obey, and return its exit status."""
+        """Terminate the process, kill it after `STOP_S`, and return its exit status."""
         if self.running:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -113,7 +113,7 @@ class DaemonProcess:
             self._process.kill()
             return self._process.wait(STOP_S)
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         """Return the last line of the log."""
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else "nothing was logged"

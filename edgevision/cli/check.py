@@ -1,4 +1,4 @@
-"""`edgevision check-config` and the documents that editors and subscribers read.
+"""`edgevision check-config`, and the schemas for editors and subscribers.
 
 A module of its own because a command is loaded only when it is run.
 """
@@ -21,10 +21,10 @@ from edgevision.pipeline.camera_pipeline import check_labels
 
 
 def check(path: Path, *, as_json: bool) -> None:
-    """Do everything that the daemon does before it opens cameras and connections.
+    """Run every check that the daemon makes before it opens cameras and connections.
 
     Raises:
-        ConfigError: the configuration cannot be used, with every fault.
+        ConfigError: the configuration is invalid; lists every fault.
         ModelError: the model cannot be used.
     """
     try:
@@ -39,13 +39,13 @@ def check(path: Path, *, as_json: bool) -> None:
         raise placed from None
     for name, camera in config.cameras.items():
         if camera.kind.is_path and not Path(camera.source).exists():
-            err.print(f"{name}: {camera.shown_source} is not there now", markup=False)
+            err.print(f"{name}: {camera.shown_source} does not exist now", markup=False)
     if as_json:
         print_json({"valid": True, "faults": [], "config": config.model_dump(mode="json")})
         return
     broker = f"{config.mqtt.host}:{config.mqtt.port_number}"
-    good = f"{path}: good: model {model.card.name}, broker {broker}, topics {config.prefix}/…"
-    out.print(good, markup=False)
+    valid = f"{path}: valid: model {model.card.name}, broker {broker}, topics {config.prefix}/…"
+    out.print(valid, markup=False)
     for name, camera in config.cameras.items():
         out.print(f"  {name}: {camera.kind.name} {camera.shown_source}", markup=False)
 

@@ -26,19 +26,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
-
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 WIDE = 112
-
-# What JSON lets through although it is no text: control characters, halves of surrogate pairs.
-_NO_TEXT = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
-
 JOURNAL_PRIORITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
+# Characters that JSON need not escape but that are not text: control characters and surrogates.
+_NO_TEXT = re.compile(r"[\x7f-\x9f\ud800-\udfff]")
 
 
 class _JournalFormatter(logging.Formatter):
-    """Prefixes each line with its syslog priority, as sd-daemon(3) says; systemd has the time."""
+    """Prefixes each line with its syslog priority, see sd-daemon(3); the journal adds the time."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
@@ -58,7 +55,7 @@ def set_up_logging(level: str, *, journal: bool) -> None:
 
 
 def plain(text: str) -> str:
-    """Return text from elsewhere with what a terminal would obey shown as escapes."""
+    """Return untrusted text with control characters shown as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -70,19 +67,19 @@ def print_json(value: object) -> None:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print plain lines without any markup."""
+    """Print lines without interpreting markup."""
     for line in lines:
         out.print(line, markup=False)
 
 
 def print_wide(table: Table) -> None:
-    """Print a table of many columns; a narrow terminal wraps its lines, nothing is cut off."""
+    """Print a table of many columns; a narrow terminal wraps its lines instead of cutting them."""
     Console(highlight=False, width=max(out.width, WIDE)).print(table)
 
 
 @contextmanager
 def step_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function that takes (what is done, how much of it, of how much) and shows it."""
+    """Yield a function that takes (step, done, total) and shows the progress of each step."""
     with progress_bar() as bar:
         tasks: dict[str, TaskID] = {}
 
@@ -95,7 +92,7 @@ def step_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def progress_bar() -> Progress:
-    """Return a progress bar on stderr; it draws nothing when stderr is no terminal."""
+    """Return a progress bar on stderr; it draws nothing unless stderr is a terminal."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -30,15 +30,13 @@ if TYPE_CHECKING:
     from edgevision.mqtt.message import Message
 
 DEVICE = "demo"
-
 CAMERA = "camera"
-
 START_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the user asked for; no source means the bundled recording."""
+    """The options of the command; no source means the bundled recording."""
 
     source: str | None
     loop: bool
@@ -49,11 +47,11 @@ def demo(options: DemoOptions) -> None:
     """Run the demo until the recording ends or Ctrl-C, then print a summary.
 
     Raises:
-        UsageError: the source cannot be one.
+        UsageError: the source is invalid.
         MissingExtraError: the embedded broker is not installed.
         BrokerError: the embedded broker did not start.
         SourceError: the source cannot be read.
-        BackendError: the daemon did not start or ended; its own last words say why.
+        BackendError: the daemon did not start, or failed; the last line of its log says why.
     """
     started_s = time.monotonic()
     options = replace(options, source=_checked(options))
@@ -63,10 +61,10 @@ def demo(options: DemoOptions) -> None:
 
 
 def _checked(options: DemoOptions) -> str:
-    """Return the source as it means the same from any folder.
+    """Return the source, a file as an absolute path.
 
     Raises:
-        UsageError: it cannot be a camera's source, or not with these options.
+        UsageError: it is no valid source, or not with these options.
     """
     try:
         camera = CameraConfig.model_validate(
@@ -102,7 +100,7 @@ def _watch_daemon(port: int, options: DemoOptions) -> Seen:
             _drain(view, arrived)
             client.stop()
         if status != 0:
-            msg = f"the daemon ended with status {status}: {daemon.last_words()}"
+            msg = f"the daemon ended with status {status}: {daemon.last_log_line()}"
             raise BackendError(msg)
     return view.seen
 
@@ -125,7 +123,7 @@ def _show(
     daemon: DaemonProcess,
     options: DemoOptions,
 ) -> None:
-    """Show what arrives until the recording has ended or the daemon has."""
+    """Show messages until the recording or the daemon ends."""
     deadline_s = time.monotonic() + START_S
     live = Live(view.draw(), console=out, auto_refresh=False, transient=True)
     fancy = out.is_terminal and not options.as_json
@@ -152,7 +150,7 @@ def _show(
 
 
 def _drain(view: View, arrived: queue.SimpleQueue[Message]) -> None:
-    """Take what was still on its way, up to the daemon's `offline`."""
+    """Take the messages still in flight, up to the daemon's `offline`."""
     deadline_s = time.monotonic() + 1.0
     while time.monotonic() < deadline_s:
         if view.seen.service is not None and view.seen.service.status == "offline":

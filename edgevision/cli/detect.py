@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def detect(config: Config, images: Sequence[Path], *, annotate: Path | None) -> list[BadFrameError]:
-    """Print one JSON line for each image; unreadable ones are reported and passed over.
+    """Print one JSON line for each image; unreadable ones are skipped and reported.
 
     Returns:
         The faults of the images that could not be used.
@@ -38,7 +38,7 @@ def detect(config: Config, images: Sequence[Path], *, annotate: Path | None) -> 
         try:
             annotate.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            msg = f"{annotate}: cannot be made a folder ({error.strerror})"
+            msg = f"{annotate}: cannot be created as a folder ({error.strerror})"
             raise OutputError(msg) from None
     source = CameraConfig(source=".")
     config = config.model_copy(update={"cameras": {"image": source}})
@@ -60,7 +60,7 @@ def detect(config: Config, images: Sequence[Path], *, annotate: Path | None) -> 
 
 
 def _check_targets(images: Sequence[Path], folder: Path) -> None:
-    """Refuse to overwrite an image with its annotated self, or one result with another."""
+    """Refuse to overwrite an image with its annotated copy, or one result with another."""
     names = Counter(image.name for image in images)
     for image in images:
         if names[image.name] > 1:

@@ -1,4 +1,4 @@
-"""`edgevision evaluate`: how good detections and tracks are, against ground truth."""
+"""`edgevision evaluate`: quality of detections and tracks, measured against ground truth."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """What the user asked for."""
+    """The options of the command."""
 
     camera: str
     truth: Path
@@ -31,7 +31,7 @@ class EvaluateOptions:
 
 
 def evaluate(config: Config, source: CameraConfig, options: EvaluateOptions) -> None:
-    """Judge a recording and print the figures.
+    """Evaluate a recording and print the figures.
 
     Raises:
         UsageError: the model or the configuration does not know the label.
@@ -40,7 +40,7 @@ def evaluate(config: Config, source: CameraConfig, options: EvaluateOptions) -> 
         ConfigError, ModelError, BackendError: as when the daemon starts.
     """
     try:
-        from edgevision.evaluation.evaluate import evaluate as judge  # noqa: PLC0415 - extra
+        from edgevision.evaluation.evaluate import evaluate as measure  # noqa: PLC0415 - extra
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             command="edgevision evaluate", extra="evaluate", missing=error.name or "motmetrics"
@@ -54,7 +54,7 @@ def evaluate(config: Config, source: CameraConfig, options: EvaluateOptions) -> 
         def show(done: int, total: int | None) -> None:
             bar.update(task, completed=done, total=total)
 
-        figures = judge(config, options.camera, options.label, truth, show)
+        figures = measure(config, options.camera, options.label, truth, show)
     if options.as_json:
         print_json(_report(figures))
     else:

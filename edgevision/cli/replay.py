@@ -1,4 +1,4 @@
-"""`edgevision replay`: a recording in, JSON lines or messages out."""
+"""`edgevision replay`: reads a recording, prints JSON lines or publishes messages."""
 
 from __future__ import annotations
 
@@ -28,13 +28,12 @@ if TYPE_CHECKING:
     from edgevision.mqtt.message import Message
 
 CONNECT_S = 10.0
-
 SEND_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """A stored run: to compare with, or to write."""
+    """A stored run to compare with or to write."""
 
     path: Path
     tolerance_ms: float
@@ -43,7 +42,7 @@ class Golden:
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """What the user asked for."""
+    """The options of the command."""
 
     camera: str
     start: datetime
@@ -60,7 +59,7 @@ def replay(config: Config, source: CameraConfig, options: ReplayOptions) -> bool
         Whether the events are those of the golden file; True where there is none.
 
     Raises:
-        SourceError: the recording cannot be read to its end; what came before is printed.
+        SourceError: the recording cannot be read to its end; the frames before it are printed.
         BrokerError: the messages cannot be published.
         OutputError: the annotated video cannot be written.
     """
@@ -68,7 +67,7 @@ def replay(config: Config, source: CameraConfig, options: ReplayOptions) -> bool
     golden = options.golden
     before = read_golden(golden.path) if golden and not golden.update else []
     if golden and golden.update and not golden.path.parent.is_dir():
-        msg = f"{golden.path}: expected a folder that is there, got none"
+        msg = f"{golden.path}: expected an existing folder, got none"
         raise OutputError(msg)
     runner = Replay(config, camera=options.camera, start=options.start)
     sink = _Output(config, options)
@@ -100,7 +99,7 @@ def replay(config: Config, source: CameraConfig, options: ReplayOptions) -> bool
 
 
 def _compare(golden: Golden, before: Sequence[RecordedEvent], lines: Sequence[bytes]) -> bool:
-    """Print what has changed, or store the run."""
+    """Print the differences, or store the run."""
     if golden.update:
         write_golden(golden.path, lines)
         err.print(f"{len(lines)} events written to {golden.path}", markup=False)
@@ -113,7 +112,7 @@ def _compare(golden: Golden, before: Sequence[RecordedEvent], lines: Sequence[by
 
 
 class _Output:
-    """Where messages go: to a list for the golden file, to the broker, or to stdout."""
+    """Where messages go: a list for the golden file, the broker, or stdout."""
 
     def __init__(self, config: Config, options: ReplayOptions) -> None:
         self.kept: list[bytes] = []
@@ -140,17 +139,17 @@ class _Output:
 
 
 def _send(client: MqttClient, message: Message) -> None:
-    """Hand over one message, waiting while the connection is busy: a replay loses nothing."""
+    """Send one message, waiting while the connection is busy: a replay loses nothing."""
     deadline_s = time.monotonic() + SEND_S
     while not client.send(message):
         if time.monotonic() > deadline_s:
-            msg = f"{client.address}: took no message for {SEND_S:g} s"
+            msg = f"{client.address}: expected to send a message within {SEND_S:g} s, got no room"
             raise BrokerError(msg)
         time.sleep(0.002)
 
 
 class _AnnotatedVideo:
-    """An MP4 file with boxes drawn in; opened by its first frame, whose size it has."""
+    """An MP4 file with boxes drawn in, opened with the size of its first frame."""
 
     def __init__(self, path: Path, fps: float | None) -> None:
         if path.suffix.lower() != ".mp4":

@@ -1,4 +1,8 @@
-"""`edgevision watch`: subscribe to a board's topics and show what arrives."""
+"""`edgevision watch`: subscribe to a board's topics and show what arrives.
+
+`View` shows messages as a live table on a terminal and as plain lines elsewhere; `edgevision demo`
+uses it too.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +50,12 @@ if TYPE_CHECKING:
     from edgevision.mqtt.payloads import ObjectRecord
 
 CONNECT_S = 10.0
-
 MAX_WAITING = 64
+ROWS = 14
+MAX_LATENCIES = 10_000
+# Names of labels and cameras counted separately; the broker could send new ones without end.
+MAX_NAMES = 1000
+OTHER = "others"
 
 AnyEvent: TypeAlias = (
     CameraEventMessage
@@ -59,26 +67,18 @@ AnyEvent: TypeAlias = (
 
 _EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="type")])
 
-_COUNT = re.compile(rb"[0-9]{1,9}")  # lines have more to say than a number, as JSON
-
-ROWS = 14
-
-MAX_LATENCIES = 10_000
-
-# Names of labels and cameras that are kept apart; the broker could send new ones for ever.
-MAX_NAMES = 1000
-
-OTHER = "others"
+_COUNT = re.compile(rb"[0-9]{1,9}")  # the count of a line is JSON
 
 
 def watch(config: Config, *, as_json: bool, seconds: float | None) -> None:
-    """Show messages until Ctrl-C or for a time.
+    """Show messages until Ctrl-C or for a number of seconds.
 
     Raises:
-        BrokerError: there is no connection at the start. Later losses are waited out.
+        BrokerError: the first connection fails. Later ones are retried.
     """
     topics = Topics(config.prefix)
-    # Full, it holds up the network thread and so the broker: nothing is lost, nothing piles up.
+    # When it is full, the network thread waits and so does the broker: nothing is lost and memory
+    # stays bounded.
     arrived: queue.Queue[Message] = queue.Queue(MAX_WAITING)
     client = MqttClient(
         config.mqtt,
@@ -113,64 +113,25 @@ def watch(config: Config, *, as_json: bool, seconds: float | None) -> None:
         client.stop()
 
 
-def _parsed(payload: bytes) -> object:
-    try:
-        return json.loads(payload)
-    except (ValueError, RecursionError):
-        return payload.decode(errors="replace")
-
-
-# FOLDED:
-# What arrives from the broker, as a live table or as plain lines.
-
-
-@dataclass
-class Seen:
-    """What has arrived so far."""
-
-    messages: Counter[str] = field(default_factory=Counter)
-    labels: Counter[str] = field(default_factory=Counter)
-    best_score: dict[str, float] = field(default_factory=dict)
-    frames: int = 0
-    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
-    span: tuple[datetime, datetime] | None = None
-    service: StatusMessage | None = None
-    cameras: dict[str, CameraStatusMessage] = field(default_factory=dict)
-    metrics: dict[str, CameraMetricsMessage] = field(default_factory=dict)
-
-    @property
-    def fps(self) -> float:
-        """Return frames a second between the first and the last frame that arrived."""
-        if self.span is None:
-            return 0.0
-        seconds = (self.span[1] - self.span[0]).total_seconds()
-        return (self.frames - 1) / seconds if seconds > 0 else 0.0
-
-    @property
-    def latency_ms(self) -> Percentiles | None:
-        """Return percentiles of the total latency of the last frames that arrived."""
-        return percentiles(self.latencies_ms)
-
-
 class View:
-    """Takes messages, keeps what a person wants to see, and draws it."""
+    """Keeps what a person wants to see of the messages received, and draws it."""
 
     def __init__(self, topics: Topics) -> None:
-        """Begin empty."""
+        """Start empty."""
         self.seen = Seen()
         self._topics = topics
         self._rows: deque[tuple[str, str, str, str, str, str]] = deque(maxlen=ROWS)
         self._status = Text("waiting for messages …")
 
     def take(self, topic: str, payload: bytes) -> list[str]:
-        """Note one message and return it as plain lines.
+        """Count one message and return it as plain lines.
 
-        A payload that is not of the contract becomes a line that says so. Whatever a terminal
-        would obey is shown as escapes.
+        A payload that violates the contract becomes a line that says so. Control characters are
+        shown as escapes.
         """
         try:
             lines = self._take(topic, payload)
-        except (ValidationError, OverflowError):  # a time that this machine's time zone lacks
+        except (ValidationError, OverflowError):  # a time that does not exist in this time zone
             self.seen.messages["unknown"] += 1
             lines = [f"{topic}: {len(payload)} bytes that are not a message of schema version 1"]
         return [plain(line) for line in lines]
@@ -194,11 +155,11 @@ class View:
             return self._metrics(topic, payload)
         if level == "events":
             self.seen.messages["events"] += 1
-            return [words(_EVENTS.validate_json(payload))]
+            return [event_text(_EVENTS.validate_json(payload))]
         return self._plain(topic, level, payload)
 
     def _plain(self, topic: str, level: str, payload: bytes) -> list[str]:
-        """Note what is no message of the contract's JSON: a count, a picture, or not ours."""
+        """Count a message that is not JSON of the contract: a count, a picture, or unknown."""
         kind = {"count": "counts", "snapshot": "pictures"}.get(level, "other")
         self.seen.messages[kind] += 1
         if kind != "counts":
@@ -258,8 +219,36 @@ class View:
         return [line]
 
 
-def words(event: AnyEvent) -> str:
-    """Return an event as a line."""
+@dataclass
+class Seen:
+    """What has been received so far."""
+
+    messages: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    best_score: dict[str, float] = field(default_factory=dict)
+    frames: int = 0
+    latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_LATENCIES))
+    span: tuple[datetime, datetime] | None = None
+    service: StatusMessage | None = None
+    cameras: dict[str, CameraStatusMessage] = field(default_factory=dict)
+    metrics: dict[str, CameraMetricsMessage] = field(default_factory=dict)
+
+    @property
+    def fps(self) -> float:
+        """Return frames per second between the first and the last frame received."""
+        if self.span is None:
+            return 0.0
+        seconds = (self.span[1] - self.span[0]).total_seconds()
+        return (self.frames - 1) / seconds if seconds > 0 else 0.0
+
+    @property
+    def latency_ms(self) -> Percentiles | None:
+        """Return percentiles of the total latency of the last frames received."""
+        return percentiles(self.latencies_ms)
+
+
+def event_text(event: AnyEvent) -> str:
+    """Return an event as one line."""
     match event:
         case CameraEventMessage():
             before = event.previous_status or "new"
@@ -284,3 +273,10 @@ def _of(record: ObjectRecord) -> str:
 
 def _name(name: str, known: Mapping[str, object]) -> str:
     return name if name in known or len(known) < MAX_NAMES else OTHER
+
+
+def _parsed(payload: bytes) -> object:
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return payload.decode(errors="replace")

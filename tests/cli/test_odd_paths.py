@@ -1,4 +1,4 @@
-"""Paths to what is no file: every command says so at once, none hangs or reads without end."""
+"""Paths to something other than a file: every command reports it immediately, none hangs."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def box(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def installed(box: Box) -> Service:
-    """The service, installed by install.sh; as an earlier test has left it."""
+    """The service, installed by install.sh, in the state that an earlier test left."""
     service = Service(box)
     if not service.installed:
         done = service.install()

@@ -1,4 +1,4 @@
-"""A real systemd: process 1 of namespaces of its own, over this machine's files."""
+"""A real systemd, as process 1 in its own namespaces, over this machine's files."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "
 
 
 class NotPermittedError(Exception):
-    """This machine does not allow what a box needs; the text says what."""
+    """This machine lacks something that a box needs; the text says what."""
 
 
 class Box:
-    """A machine of its own to install a service on; all of it is gone at the end.
+    """A separate machine to install a service on, removed at the end.
 
     It sees this machine's programs, but none of its services, users' files or networks, and
     whatever it writes is kept in memory. Needs root.
@@ -60,7 +60,7 @@ class Box:
 
     @property
     def root(self) -> Path:
-        """The box's files. Absolute symbolic links in it lead out of it."""
+        """The box's files. Absolute symbolic links in them lead out of the box."""
         return Path(f"/proc/{self._init}/root")
 
     def run(
@@ -103,7 +103,7 @@ class Box:
 
     @contextlib.contextmanager
     def network(self) -> Iterator[None]:
-        """Within this, sockets and threads that the calling thread makes are in the box's network.
+        """Within this, new sockets and threads of the calling thread are in the box's network.
 
         They stay there afterwards.
         """

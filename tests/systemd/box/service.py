@@ -1,4 +1,4 @@
-"""The installed service in a box, and a broker beside it."""
+"""The installed service in a box, with a broker."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ user root
 
 
 class Service:
-    """What the tests do to the service, in systemd's own words."""
+    """What the tests do to the service, in systemd's terms."""
 
     def __init__(self, box: Box) -> None:
         """Look at a box; nothing is installed yet."""
@@ -63,7 +63,7 @@ class Service:
         return self.box.run(script, *arguments, check=False, seconds=INSTALL_S, **settings)
 
     def set_up(self) -> None:
-        """Start afresh: an empty broker, one camera, no settings of an earlier test."""
+        """Start clean: an empty broker, one camera, no settings of an earlier test."""
         self.systemctl("stop", "edgevision")
         self.drop_in("")
         self.start_broker()
@@ -86,7 +86,7 @@ class Service:
             return Listener(PORT, username=USER, password=PASSWORD)
 
     def configure(self, **changes: Any) -> None:
-        """Write a configuration; the service does not hear of it by itself."""
+        """Write a configuration; the service does not notice it by itself."""
         config: dict[str, Any] = {
             "device": "porch",
             "mqtt": {"username": USER, "reconnect_max_s": 1},
@@ -110,16 +110,16 @@ class Service:
 
     @property
     def pid(self) -> int:
-        """The service's process, as the box counts."""
+        """The service's process id inside the box."""
         return int(self.show("MainPID"))
 
     @property
     def restarts(self) -> int:
-        """How often systemd has started it again by itself since it was started."""
+        """How often systemd has restarted it since it was started."""
         return int(self.show("NRestarts"))
 
     def journal(self) -> str:
-        """Return what it has logged, and systemd about it, since the test began."""
+        """Return its log and systemd's about it, since the test started."""
         self.box.run("journalctl", "--sync")
         command = [
             "journalctl",
@@ -130,13 +130,13 @@ class Service:
         return self.box.run(*command).stdout
 
     def wait_for_restart(self, before: int, seconds: float = 60) -> None:
-        """Wait until systemd has started it again and it is ready."""
+        """Wait until systemd has restarted it and it is ready."""
         wait_until(lambda: self.restarts > before, seconds)
         wait_until(lambda: self.show("ActiveState") == "active", seconds)
 
 
 class Probe:
-    """A program in the service's place, under all its restrictions."""
+    """A program that replaces the service, under all its restrictions."""
 
     RESULT = "/var/lib/edgevision/result.json"
 

@@ -1,4 +1,4 @@
-"""install.sh on a system of its own: first installation, upgrades, what goes wrong, removal."""
+"""install.sh on a separate system: first installation, upgrades, failures, removal."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_a_first_installation_runs_and_says_what_to_do_next(box: Box) -> None:
         service.install("--remove", "--purge")
     done = service.install()
     assert done.returncode == 0, done.stderr
-    assert "runs, and starts with the system. What to do next:" in done.stdout
-    assert done.stdout.endswith("  its log             journalctl --unit edgevision --follow\n")
+    assert "is running and starts at boot. Next:" in done.stdout
+    assert done.stdout.endswith("  log                 journalctl --unit edgevision --follow\n")
     assert service.show("ActiveState") == "active"
     assert service.show("UnitFileState") == "enabled"
     assert service.box.read(CONFIG) == service.box.read(f"{CHECKOUT}/config.yaml")
@@ -95,7 +95,8 @@ def test_an_upgrade_that_does_not_start_leaves_the_former_version_running(
     assert done.returncode == 1
     assert "broken on purpose" in done.stderr
     assert done.stderr.splitlines()[-1] == (
-        "edgevision: the new version does not start (its log stands above); the former one is back"
+        "edgevision: the new version does not start (see its log above); "
+        "the previous one runs again"
     )
     assert running.show("ActiveState") == "active"
     assert versions(box) == former
@@ -123,7 +124,7 @@ def test_an_upgrade_under_a_bad_configuration_touches_nothing_and_says_what_to_m
     assert done.returncode == 78
     assert "colour" in done.stderr
     assert done.stderr.splitlines()[-1] == (
-        "edgevision: nothing was installed; mend what is said above, then: "
+        "edgevision: nothing was installed; fix the faults above, then: "
         f"sudo {CHECKOUT}/systemd/install.sh"
     )
     assert (running.pid, versions(box), box.read(CONFIG)) == (pid, former, BAD_CONFIGURATION)
@@ -138,7 +139,7 @@ def test_a_first_installation_that_does_not_start_is_stopped(
     done = installed.install(checkout=other_checkout)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "edgevision: the service does not start (its log stands above), so it is stopped"
+        "edgevision: the service does not start (see its log above), so it was stopped"
     )
     assert installed.show("ActiveState") == "inactive"
     assert installed.show("UnitFileState") == "disabled"

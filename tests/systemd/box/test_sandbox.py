@@ -1,4 +1,4 @@
-"""What a program in the service's place can do, and what is refused to it."""
+"""What a program in place of the service may do, and what it is refused."""
 
 from __future__ import annotations
 

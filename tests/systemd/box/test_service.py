@@ -1,4 +1,4 @@
-"""The installed service: readiness, crashes, bad configuration, its password, its end."""
+"""The installed service: readiness, crashes, invalid configuration, password, shutdown."""
 
 from __future__ import annotations
 
