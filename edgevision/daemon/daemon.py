@@ -11,9 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import signal
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -22,7 +20,15 @@ from edgevision.capture.reader import STOPPED
 from edgevision.clock import SystemClock
 from edgevision.config.loader import load_config, with_places
 from edgevision.config.overrides import Overrides
-from edgevision.daemon.control import Control, ServiceInfo
+from edgevision.daemon.control import (
+    ArrivedRequest,
+    Connected,
+    ControlHandler,
+    Mailbox,
+    Reload,
+    SceneChanged,
+    Stop,
+)
 from edgevision.daemon.metrics import Telemetry
 from edgevision.daemon.retained_state import Announcer
 from edgevision.daemon.runtime import Builder
@@ -40,10 +46,12 @@ from edgevision.pipeline.threads import FramePath
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from edgevision.clock import Clock
     from edgevision.config.settings import Config
+    from edgevision.daemon.control import Mail
     from edgevision.events import Event, LineCount
     from edgevision.frames import Frame, FrameResult
     from edgevision.inference.backend import LoadedModel
@@ -99,9 +107,9 @@ class Daemon:
         watchdog_s = self._systemd.watchdog_s
         self._hang_s = watchdog_s / 2 if watchdog_s else HANG_S
         self._telemetry = Telemetry(self._clock)
-        self._bell = Bell()
-        # Set by any thread or by a signal, taken back by the main thread.
-        self._state_due = self._reload_due = self._stopping = False
+        self._mailbox = Mailbox(self._clock)
+        # Whether everything is to be published again; for the main thread alone.
+        self._everything_due = False
         self._refused: str | None = None
         self.restart_reasons: tuple[str, ...] = ()
         self.file_config = config
@@ -124,7 +132,7 @@ class Daemon:
         self._left_open = messages_in(notes)
         self.parts = self._builder.build(config, engine, counts_in(notes))
         self._announcer = Announcer(notes)
-        self._control = Control(self, self._overrides, send=self._answer, clock=self._clock)
+        self._control = ControlHandler(self, self._overrides, send=self._answer, clock=self._clock)
         self.cameras = CameraSet(config, deliver=self._frames.captured, clock=self._clock)
 
     def run(self) -> None:
@@ -141,8 +149,9 @@ class Daemon:
         self._systemd.ready()
         self._log_cameras()
         try:
-            while not self._stopping:
-                self._bell.wait(TICK_S)
+            while not self._mailbox.stopping:
+                for mail in self._mailbox.incoming(TICK_S):
+                    self._handle(mail)
                 self._turn()
         finally:
             self._end()
@@ -151,8 +160,7 @@ class Daemon:
 
     def stop(self) -> None:
         """Ask `run` to return; may be called from a signal handler or another thread."""
-        self._stopping = True
-        self._bell.ring()
+        self._mailbox.put(Stop())
 
     def listen_to_signals(self) -> None:
         """Stop on SIGTERM and SIGINT, read the configuration again on SIGHUP."""
@@ -162,8 +170,7 @@ class Daemon:
 
     def reload_soon(self) -> None:
         """Ask `run` to read the configuration again; may be called from a signal handler."""
-        self._reload_due = True
-        self._bell.ring()
+        self._mailbox.put(Reload())
 
     # Parts, as a configuration wants them.
 
@@ -180,12 +187,12 @@ class Daemon:
     # On the network thread.
 
     def _connected(self) -> None:
-        self._state_due = True
-        self._bell.ring()
+        self._mailbox.put(Connected())
 
     def _requested(self, message: Message) -> None:
-        self._control.take(message)
-        self._bell.ring()
+        request = self._control.accept(message)
+        if request is not None:
+            self._mailbox.ask(request)
 
     # On the threads that frames go through.
 
@@ -201,16 +208,23 @@ class Daemon:
         with self._uplink_lock:
             for event in events:
                 self.uplink.happened(event, watcher.line_counts(), frame)
-        self._bell.ring()
+        self._mailbox.put(SceneChanged(watcher.camera))
 
     # On the main thread.
 
+    def _handle(self, mail: Mail) -> None:
+        match mail:
+            case ArrivedRequest():
+                self._control.answer(mail)
+            case Reload():
+                with contextlib.suppress(EdgevisionError):  # it is among the problems now
+                    self.reload()
+            case Connected():
+                self._everything_due = True
+
     def _turn(self) -> None:
-        if self._reload_due:
-            self._reload_due = False
-            with contextlib.suppress(EdgevisionError):  # it is among the problems now
-                self.reload()
-        self._control.turn()
+        self._control.answer_refused(self._mailbox.take_overflow())
+        self._control.send_unsent()
         progress = self._progress()
         stuck = progress.stuck(self._clock.monotonic_ns(), self._hang_s)
         self._tell(stuck)
@@ -226,7 +240,7 @@ class Daemon:
 
     def _tell(self, stuck: tuple[str, ...]) -> None:
         """Say what has changed; after each connection everything, for it may have been lost."""
-        everything, self._state_due = self._state_due, False
+        everything, self._everything_due = self._everything_due, False
         own = (*stuck, self._refused) if self._refused else stuck
         announcer, uplink, parts = self._announcer, self.uplink, self.parts
         announcer.service(uplink, own, everything=everything)
@@ -268,7 +282,6 @@ class Daemon:
         self._announcer.good_bye(self.uplink, self.parts, self.cameras, self._stopped())
         self.uplink.stop(str(self._frames.fault or "stopped"), STOP_S / 2)
         self._folder.close()
-        self._bell.close()
         log.info("stopped")
 
     def _stopped(self) -> CameraState:
@@ -328,7 +341,7 @@ class Daemon:
             parts.config, changes.cameras, timeout_s=STOP_S, on_end=self._frames.slots.forget
         )
         logging.getLogger("edgevision").setLevel(parts.config.log_level.upper())
-        self._state_due = True
+        self._everything_due = True
         self._log_cameras()
 
     # What requests may ask for, besides `reload` and `set_config`.
@@ -342,6 +355,21 @@ class Daemon:
     def labels(self) -> Collection[str]:
         """Return what the model in use knows."""
         return known_labels(self.parts.engine.model)
+
+    @property
+    def model_name(self) -> str:
+        """Return the name of the model in use."""
+        return self.parts.engine.model.card.name
+
+    @property
+    def backend_name(self) -> str:
+        """Return the name of the inference engine in use."""
+        return self.parts.engine.backend.name
+
+    @property
+    def started_at(self) -> datetime:
+        """Return when the service started."""
+        return self.uplink.writers.service.started_at
 
     def snapshot(self, camera: str) -> tuple[str, int]:
         """Publish the next picture of a camera; return its topic and size in bytes.
@@ -371,45 +399,5 @@ class Daemon:
             if line in {None, name}:
                 self.parts.watchers[camera].reset(name, self._keep_count)
 
-    def info(self) -> ServiceInfo:
-        """Return what is running."""
-        engine = self.parts.engine
-        return ServiceInfo(
-            model=engine.model.card.name,
-            backend=engine.backend.name,
-            started_at=self.uplink.writers.service.started_at,
-            restart_reasons=self.restart_reasons,
-        )
-
     def _keep_count(self, count: LineCount) -> None:
         self.uplink.record(None, count_notes(count))
-
-
-# FOLDED:
-# What wakes the main thread.
-
-
-class Bell:
-    """Rung by any thread, and by signal handlers, which must not touch a lock."""
-
-    def __init__(self) -> None:
-        """Begin silent."""
-        self._heard, self._rung = socket.socketpair()
-        self._heard.settimeout(0)
-        self._rung.settimeout(0)
-
-    def ring(self) -> None:
-        """End the present `wait`, or the next one."""
-        with contextlib.suppress(OSError):  # rung often enough, or closed
-            self._rung.send(b"\0")
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait until it is rung, at most this long."""
-        select.select([self._heard], [], [], timeout_s)
-        with contextlib.suppress(BlockingIOError):
-            self._heard.recv(65536)
-
-    def close(self) -> None:
-        """Give the sockets back; nobody may ring any more."""
-        self._heard.close()
-        self._rung.close()
