@@ -30,7 +30,7 @@ from edgevision.daemon.control import (
     Stop,
 )
 from edgevision.daemon.metrics import Telemetry
-from edgevision.daemon.retained_state import Announcer
+from edgevision.daemon.retained_state import RetainedState, Subject
 from edgevision.daemon.runtime import Builder
 from edgevision.daemon.uplink import Uplink, count_notes, counts_in, messages_in
 from edgevision.daemon.watchdog import Progress, SystemdNotifier
@@ -131,7 +131,8 @@ class Daemon:
         notes = self.uplink.notes()
         self._left_open = messages_in(notes)
         self.parts = self._builder.build(config, engine, counts_in(notes))
-        self._announcer = Announcer(notes)
+        self._subject = self._make_subject()
+        self._state = RetainedState(notes)
         self._control = ControlHandler(self, self._overrides, send=self._answer, clock=self._clock)
         self.cameras = CameraSet(config, deliver=self._frames.captured, clock=self._clock)
 
@@ -184,6 +185,11 @@ class Daemon:
             on_request=self._requested,
         )
 
+    def _make_subject(self) -> Subject:
+        model = self.parts.engine.model
+        labels = tuple(known_labels(model))
+        return Subject(self.parts.config, labels, model.card.name, self.parts.watchers)
+
     # On the network thread.
 
     def _connected(self) -> None:
@@ -221,13 +227,15 @@ class Daemon:
                     self.reload()
             case Connected():
                 self._everything_due = True
+            case SceneChanged(camera=camera):
+                self._state.scene_changed(camera)
 
     def _turn(self) -> None:
         self._control.answer_refused(self._mailbox.take_overflow())
         self._control.send_unsent()
         progress = self._progress()
         stuck = progress.stuck(self._clock.monotonic_ns(), self._hang_s)
-        self._tell(stuck)
+        self._publish_state(stuck)
         self._telemetry.publish_due(
             self.uplink,
             self.cameras,
@@ -236,18 +244,19 @@ class Daemon:
         )
         if not stuck:
             self._systemd.alive()
-        self._systemd.status(progress.words(self._announcer.problems))
+        self._systemd.status(progress.words(self._state.problems))
 
-    def _tell(self, stuck: tuple[str, ...]) -> None:
-        """Say what has changed; after each connection everything, for it may have been lost."""
+    def _publish_state(self, stuck: tuple[str, ...]) -> None:
         everything, self._everything_due = self._everything_due, False
-        own = (*stuck, self._refused) if self._refused else stuck
-        announcer, uplink, parts = self._announcer, self.uplink, self.parts
-        announcer.service(uplink, own, everything=everything)
-        announcer.cameras(uplink, parts, self.cameras, everything=everything)
-        announcer.reset_lines(uplink, parts, self._clock.wall().astimezone())
-        announcer.scenes(uplink, parts, everything=everything)
-        uplink.send_pictures(again=everything)
+        self._state.turn(
+            self.uplink,
+            self._subject,
+            self.cameras,
+            (*stuck, self._refused) if self._refused else stuck,
+            at_local=self._clock.wall().astimezone(),
+            everything=everything,
+        )
+        self.uplink.send_pictures(again=everything)
 
     def _answer(self, response: Message) -> bool:
         return self.uplink.answer(response)  # by the uplink of this moment
@@ -279,7 +288,7 @@ class Daemon:
         for camera in self.cameras:
             if camera.enabled:
                 self.uplink.camera_event(camera.name, self._stopped(), camera.told)
-        self._announcer.good_bye(self.uplink, self.parts, self.cameras, self._stopped())
+        self._state.publish_offline(self.uplink, self._subject, self.cameras, self._stopped())
         self.uplink.stop(str(self._frames.fault or "stopped"), STOP_S / 2)
         self._folder.close()
         log.info("stopped")
@@ -325,7 +334,7 @@ class Daemon:
             raise (with_places(self._file, error) if self._file else error) from None
         parts, changes = new.parts, new.changes
         if config.prefix != self.parts.config.prefix:
-            self._announcer.good_bye(self.uplink, self.parts, self.cameras, self._stopped())
+            self._state.publish_offline(self.uplink, self._subject, self.cameras, self._stopped())
         with self._uplink_lock:
             if changes.uplink:
                 self.uplink.stop("configuration reloaded", STOP_S / 2)
@@ -337,6 +346,7 @@ class Daemon:
                 writers = self._builder.writers(parts.config, parts.engine)
                 self.uplink.use(parts.config, writers)
         self.parts = parts
+        self._subject = self._make_subject()
         self.cameras.change(
             parts.config, changes.cameras, timeout_s=STOP_S, on_end=self._frames.slots.forget
         )
@@ -398,6 +408,7 @@ class Daemon:
         for name in self.config.cameras[camera].lines:
             if line in {None, name}:
                 self.parts.watchers[camera].reset(name, self._keep_count)
+        self._state.scene_changed(camera)
 
     def _keep_count(self, count: LineCount) -> None:
         self.uplink.record(None, count_notes(count))

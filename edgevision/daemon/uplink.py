@@ -249,7 +249,14 @@ class Pictures:
         self._lock = threading.Lock()
         self._newest: dict[str, Message] = {}
         self._waiting: set[str] = set()
+        self._new_topics: set[str] = set()
         self._bytes = 0
+
+    def take_new_topics(self) -> frozenset[str]:
+        """Return the topics that got a picture where there was none, since the last call."""
+        with self._lock:
+            new, self._new_topics = frozenset(self._new_topics), set()
+        return new
 
     def topics(self) -> frozenset[str]:
         """Return the topics on which there are pictures."""
@@ -259,6 +266,8 @@ class Pictures:
     def add(self, picture: Message) -> None:
         """Keep a picture in place of the one before it on its topic; the oldest may have to go."""
         with self._lock:
+            if picture.topic not in self._newest:
+                self._new_topics.add(picture.topic)
             self._remove(picture.topic)
             self._newest[picture.topic] = picture
             self._waiting.add(picture.topic)
