@@ -211,9 +211,14 @@ class Daemon:
     # On any thread; the watcher lets nothing else happen at its camera meanwhile.
 
     def _happened(self, watcher: Watcher, events: Sequence[Event], frame: Frame | None) -> None:
+        line_counts = watcher.line_counts()
         with self._uplink_lock:
             for event in events:
-                self.uplink.happened(event, watcher.line_counts(), frame)
+                self.uplink.record_event(event, line_counts)
+        if frame is not None:
+            uplink = self.uplink
+            for event in events:
+                uplink.take_picture(event, frame)
         self._mailbox.put(SceneChanged(watcher.camera))
 
     # On the main thread.

@@ -16,7 +16,7 @@ from edgevision import __version__
 from edgevision.clock import SystemClock
 from edgevision.daemon.runtime import Writers
 from edgevision.daemon.uplink import Uplink, count_notes
-from edgevision.events import DELIVERING, EventIds, Occupancy
+from edgevision.events import DELIVERING, CameraState, EventIds, Occupancy
 from edgevision.integrations import frigate
 from edgevision.integrations.frigate import FrigateSide
 from edgevision.integrations.homeassistant import (
@@ -29,8 +29,7 @@ from edgevision.integrations.homeassistant import (
 from edgevision.mqtt.encoder import MessageWriter, ObjectWriter
 from edgevision.mqtt.message import Message
 from edgevision.mqtt.outbox_file import Notes
-from edgevision.pipeline.camera_tracker import make_watchers
-from edgevision.pipeline.cameras import CameraSet
+from edgevision.pipeline.camera_tracker import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,9 +37,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgevision.config.settings import Config
-    from edgevision.events import CameraState, Event, LineCount, ObjectState, Reason
+    from edgevision.events import Event, LineCount, ObjectState, Reason
     from edgevision.mqtt.payloads import CameraStatus
-    from edgevision.pipeline.cameras import Camera
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +69,28 @@ class CameraObjects(Protocol):
 
     def close(self, reason: Reason) -> tuple[Event, ...]:
         """End every object."""
+
+
+class ObservedCamera(Protocol):
+    """A camera, as far as its state is concerned.
+
+    Attributes:
+        name: its name in the configuration.
+        told: the state that `tell` returned last; None before.
+    """
+
+    name: str
+    told: CameraState | None
+
+    @property
+    def enabled(self) -> bool:
+        """Return whether it is read at all."""
+
+    def state(self) -> CameraState:
+        """Return what it is doing now."""
+
+    def tell(self) -> CameraState:
+        """Return the same, to be published, and keep it in `told`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +148,12 @@ class RetainedState:
         self,
         uplink: Uplink,
         subject: Subject,
-        cameras: Iterable[Camera],
+        cameras: Iterable[ObservedCamera],
         problems: tuple[str, ...],
         *,
         at_local: datetime,
         everything: bool,
-    ) -> None:
+    ) -> dict[str, CameraState]:
         """Publish what has changed, and everything after each connection: it may have been lost.
 
         Args:
@@ -143,16 +163,24 @@ class RetainedState:
             problems: what is wrong, besides what the outbox reports itself.
             at_local: the time of day where the cameras are, aware.
             everything: whether also what has not changed.
+
+        Returns:
+            The states of cameras that have changed, by the camera's name.
         """
         self._publish_service(uplink, problems, everything=everything)
         if subject.config is not self._config:
             self._configure(uplink, subject)
-        self._follow_cameras(uplink, subject, cameras)
+        changes = self._follow_cameras(uplink, subject, cameras)
         self._reset_lines(uplink, subject, at_local)
         self._publish(uplink, subject, online=True, everything=everything)
+        return changes
 
     def publish_offline(
-        self, uplink: Uplink, subject: Subject, cameras: Iterable[Camera], state: CameraState
+        self,
+        uplink: Uplink,
+        subject: Subject,
+        cameras: Iterable[ObservedCamera],
+        state: CameraState,
     ) -> None:
         """Publish that no camera is read any more, and how many objects are left."""
         if subject.config is not self._config:
@@ -214,18 +242,23 @@ class RetainedState:
                 if topic in self._topics.seen:
                     yield each
 
-    def _follow_cameras(self, uplink: Uplink, subject: Subject, cameras: Iterable[Camera]) -> None:
+    def _follow_cameras(
+        self, uplink: Uplink, subject: Subject, cameras: Iterable[ObservedCamera]
+    ) -> dict[str, CameraState]:
         """Record each change of a camera's state; where no frame comes any more, objects end."""
+        changes: dict[str, CameraState] = {}
         for camera in cameras:
             last, state = camera.told, camera.tell()
-            changed = state != last
-            if changed and state.status not in DELIVERING:
-                subject.objects[camera.name].close("camera")
-                self._changed.add(camera.name)
-            if changed and camera.enabled:
-                uplink.camera_event(camera.name, state, last)
-            if changed or camera.name not in self._statuses:
+            if state != last:
+                changes[camera.name] = state
+                if state.status not in DELIVERING:
+                    subject.objects[camera.name].close("camera")
+                    self._changed.add(camera.name)
+                if camera.enabled:
+                    uplink.camera_event(camera.name, state, last)
+            if state != last or camera.name not in self._statuses:
                 self._set_status(uplink, camera.name, state)
+        return changes
 
     def _set_status(self, uplink: Uplink, camera: str, state: CameraState) -> None:
         self._topics.want(uplink.writers.service.camera_status(camera, state))
@@ -384,6 +417,23 @@ class IdleTurn:
     refused_notes: int
 
 
+@dataclass
+class _StillCamera:
+    """A camera whose state stays the same."""
+
+    name: str
+    is_in: CameraState
+    told: CameraState | None = None
+    enabled: bool = True
+
+    def state(self) -> CameraState:
+        return self.is_in
+
+    def tell(self) -> CameraState:
+        self.told = self.is_in
+        return self.is_in
+
+
 class _UplinkOfNotes(Uplink):
     """An MQTT link that counts what is recorded and sends nothing."""
 
@@ -421,9 +471,10 @@ def measure_idle_turn(
         on_connected=lambda: None,
         on_request=lambda _message: None,
     )
-    objects = make_watchers(config, new_id=ids.next, clock=clock)
+    objects = {name: Watcher(name, config, new_id=ids.next, clock=clock) for name in config.cameras}
     subject = Subject(config, tuple(labels), "m", objects)
-    cameras = CameraSet(config, deliver=lambda _camera, _frame: None, clock=clock)
+    starting = CameraState("offline", "starting", at)
+    cameras = [_StillCamera(name, starting) for name in config.cameras]
     state = RetainedState({})
 
     def turn() -> None:

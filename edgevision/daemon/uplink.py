@@ -164,10 +164,10 @@ class Uplink:
         """Record that a camera's state has changed: each change counts."""
         self._publisher.record(self.writers.service.camera_event(camera, state, previous))
 
-    def happened(self, event: Event, line_counts: Iterable[LineCount], frame: Frame | None) -> None:
-        """Record what has happened to an object, and take its picture when it is worth one.
+    def record_event(self, event: Event, line_counts: Iterable[LineCount]) -> None:
+        """Record what has happened to an object.
 
-        With it goes a note of what has to be told at the next start if this run breaks off, and
+        With it go a note of its `end`, which the next start publishes if this run breaks off, and
         the counter of a line that was crossed.
         """
         objects = self.writers.objects
@@ -181,16 +181,30 @@ class Uplink:
                     notes.update(count_notes(count))
         self._publisher.record(objects.event(event), notes)
         if self._frigate and isinstance(event, ObjectEvent):
-            self._tell_frigate(event)
-        if frame is not None and self._snapshots.enabled and _is_best_view(event):
-            state = event.after
-            found = DetectedObject(state.label, state.score, state.box_frac)
-            jpeg = snapshot(frame.image, found, self._snapshots)
-            self.pictures.add(objects.snapshot(state.camera, state.label, jpeg))
-            if self._frigate:
-                self.pictures.add(frigate.snapshot(state.camera, state.label, jpeg))
+            self._record_for_frigate(event)
 
-    def _tell_frigate(self, event: ObjectEvent) -> None:
+    def take_picture(self, event: Event, frame: Frame) -> None:
+        """Keep a picture of an object for its topics, when this frame shows it best so far.
+
+        Call it once all events of the frame are recorded, and without a lock: cutting and encoding
+        take milliseconds. Does not raise: a picture that fails is logged once and counted.
+        """
+        if not (self._snapshots.enabled and _is_best_view(event)):
+            return
+        state = event.after
+        found = DetectedObject(state.label, state.score, state.box_frac)
+        try:
+            jpeg = snapshot(frame.image, found, self._snapshots)
+        except Exception:  # whatever is wrong with the image, its events are recorded
+            if not self.pictures.failed:
+                log.exception("camera %s: no picture of a %s", state.camera, state.label)
+            self.pictures.failed += 1
+            return
+        self.pictures.add(self.writers.objects.snapshot(state.camera, state.label, jpeg))
+        if self._frigate:
+            self.pictures.add(frigate.snapshot(state.camera, state.label, jpeg))
+
+    def _record_for_frigate(self, event: ObjectEvent) -> None:
         """Record it as Frigate would, with a note of its own for the next start."""
         snapshots, state = self._snapshots.enabled, event.after
         closing = interrupted(state)
@@ -241,11 +255,13 @@ class Pictures:
 
     Attributes:
         dropped: pictures that were never sent, because more than `MAX_BYTES` waited.
+        failed: pictures that could not be made.
     """
 
     def __init__(self) -> None:
         """Begin without any."""
         self.dropped = 0
+        self.failed = 0
         self._lock = threading.Lock()
         self._newest: dict[str, Message] = {}
         self._waiting: set[str] = set()

@@ -16,13 +16,21 @@ from edgevision.config.settings import Config
 from edgevision.daemon.retained_state import RetainedState, Subject, measure_idle_turn
 from edgevision.daemon.runtime import Writers
 from edgevision.daemon.uplink import Uplink
-from edgevision.events import Event, EventIds, LineCount, ObjectState, Occupancy, Reason
+from edgevision.events import (
+    CameraState,
+    Event,
+    EventIds,
+    LineCount,
+    ObjectState,
+    Occupancy,
+    Reason,
+)
 from edgevision.mqtt.encoder import MessageWriter, ObjectWriter
 from edgevision.mqtt.message import Message
 from edgevision.mqtt.outbox_file import MAX_NOTES
-from edgevision.pipeline.cameras import CameraSet
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ONLINE = CameraState("online", "frames arrive", AT)
 LABELS = (*(f"label {number}" for number in range(76)), "Person", "Car", "Cat", "Dog")
 ZONE = {"polygon": [[0, 0], [1, 0], [1, 1]]}
 GATE = {"gate": {"points": [[0, 0.5], [1, 0.5]], "from": "street", "to": "yard"}}
@@ -88,6 +96,23 @@ class Scene:
         return ()
 
 
+@dataclass
+class Reader:
+    """A camera whose state is as the test says."""
+
+    name: str
+    now: CameraState = ONLINE
+    told: CameraState | None = None
+    enabled: bool = True
+
+    def state(self) -> CameraState:
+        return self.now
+
+    def tell(self) -> CameraState:
+        self.told = self.now
+        return self.now
+
+
 class World:
     """The state of one configuration, an MQTT link that is not started, and a broker played."""
 
@@ -110,7 +135,7 @@ class World:
         )
         self.scenes = {name: Scene(name) for name in config.cameras}
         self.state = RetainedState(notes or {})
-        self.cameras = CameraSet(config, deliver=lambda _camera, _frame: None, clock=clock)
+        self.cameras = [Reader(name) for name in config.cameras]
         self.use(config)
 
     def use(self, config: Config) -> None:
@@ -249,6 +274,17 @@ def test_after_a_connection_all_state_is_recorded_again(tmp_path: Path) -> None:
     del first["edgevision/porch/yard/events"]
     assert world.turn() == {}
     assert world.turn(everything=True) == first
+
+
+def test_a_camera_s_state_is_encoded_when_it_changes_and_its_event_is_recorded(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, many_cameras(8, 1))
+    world.turn()
+    before = world.encoded
+    world.cameras[3].now = CameraState("stalled", "no frame", AT)
+    assert world.turn().keys() == {"edgevision/porch/c3/status", "edgevision/porch/c3/events"}
+    assert world.encoded == before + 1
 
 
 def test_a_picture_is_noted_once_so_that_it_can_be_removed(tmp_path: Path) -> None:
