@@ -1,9 +1,10 @@
-"""The daemon: threads, signals, and what each configuration wants of them.
+"""The daemon: it owns every part, and its main loop reacts to what other threads report.
 
 Camera threads read and resize; the newest frame of each waits in its slot. The inference
 thread takes them in turn and publishes detections. The publisher delivers what must not be
-lost. The main thread looks after camera status, metrics, the watchdog, signals and changes of
-configuration; it alone records what is retained, so that nothing old can overtake what is new.
+lost. The main thread takes its mail (signals, requests, connections, recorded events) and
+publishes camera status, counts and metrics; it feeds the watchdog and puts configurations in
+force. It alone records retained messages, so that nothing old can overtake what is newer.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# How long the main loop waits for mail.
 TICK_S = 0.25
-
-# What has not come round for this long hangs, where there is no watchdog to go by.
+# A part without progress for this long hangs, where systemd sets no watchdog time.
 HANG_S = 30.0
-
+# How long the end may take.
 STOP_S = 1.6
 # How long a request waits for a camera's next frame.
 PICTURE_S = 2.0
@@ -77,7 +78,7 @@ class Daemon:
     Attributes:
         parts: what works under the present configuration.
         file_config: the same configuration as its file says, without what requests have changed.
-        uplink: the way to the broker.
+        uplink: the MQTT link.
         cameras: those of the configuration.
         restart_reasons: what the file asks for that only a restart can change.
     """
@@ -173,7 +174,7 @@ class Daemon:
         """Ask `run` to read the configuration again; may be called from a signal handler."""
         self._mailbox.put(Reload())
 
-    # Parts, as a configuration wants them.
+    # Made for each configuration.
 
     def _make_uplink(self, config: Config, engine: LoadedModel) -> Uplink:
         return Uplink(
@@ -228,7 +229,7 @@ class Daemon:
             case ArrivedRequest():
                 self._control.answer(mail)
             case Reload():
-                with contextlib.suppress(EdgevisionError):  # it is among the problems now
+                with contextlib.suppress(EdgevisionError):  # it is one of the problems now
                     self.reload()
             case Connected():
                 self._everything_due = True
@@ -249,7 +250,7 @@ class Daemon:
         )
         if not stuck:
             self._systemd.alive()
-        self._systemd.status(progress.words(self._state.problems))
+        self._systemd.status(progress.text(self._state.problems))
 
     def _publish_state(self, stuck: tuple[str, ...]) -> None:
         everything, self._everything_due = self._everything_due, False
@@ -264,7 +265,7 @@ class Daemon:
         self.uplink.send_pictures(again=everything)
 
     def _answer(self, response: Message) -> bool:
-        return self.uplink.answer(response)  # by the uplink of this moment
+        return self.uplink.answer(response)  # a reload may have replaced it
 
     def _progress(self) -> Progress:
         now_ns = self._clock.monotonic_ns()
@@ -327,7 +328,7 @@ class Daemon:
         log.info("configuration reloaded")
 
     def set_config(self, config: Config) -> None:
-        """Put another configuration in force: build beside what runs, then exchange.
+        """Put another configuration in force: build it beside what runs, then replace that.
 
         Raises:
             EdgevisionError: it cannot be; nothing has changed.
@@ -359,7 +360,7 @@ class Daemon:
         self._everything_due = True
         self._log_cameras()
 
-    # What requests may ask for, besides `reload` and `set_config`.
+    # What requests query and change, besides `reload` and `set_config`.
 
     @property
     def config(self) -> Config:
@@ -368,7 +369,7 @@ class Daemon:
 
     @property
     def labels(self) -> Collection[str]:
-        """Return what the model in use knows."""
+        """Return the labels of the model in use."""
         return known_labels(self.parts.engine.model)
 
     @property
@@ -409,7 +410,7 @@ class Daemon:
         return message.topic, len(jpeg)
 
     def reset(self, camera: str, line: str | None) -> None:
-        """Start the counters of one line again, or those of all lines of a camera."""
+        """Reset the counters of one line to zero, or those of all lines of a camera."""
         for name in self.config.cameras[camera].lines:
             if line in {None, name}:
                 self.parts.watchers[camera].reset(name, self._keep_count)
