@@ -113,7 +113,7 @@ class Mailbox:
     not for signal handlers.
 
     Attributes:
-        stopping: whether `Stop` was put; it counts at once, whatever waits before it.
+        stopping: whether `Stop` was put; set immediately, whatever waits before it.
         refused: how many requests were not taken because too many waited.
     """
 
@@ -317,8 +317,8 @@ class ControlHandler:
             return self._error(arrived.verb, "; ".join(str(error).splitlines()), transaction)
         except Exception as error:  # a request must not end the service
             log.exception("control: %s failed", arrived.verb)
-            words = f"unexpected fault: {type(error).__name__}; the log says more"
-            return self._error(arrived.verb, words, transaction)
+            fault = f"unexpected fault: {type(error).__name__}; the log says more"
+            return self._error(arrived.verb, fault, transaction)
         if request.verb not in {"info", "snapshot"}:
             log.info("control: %s done", request.verb)
         return ResponseMessage(
@@ -330,13 +330,13 @@ class ControlHandler:
         )
 
     def _error(
-        self, verb: str | None, words: str, transaction: Transaction = None
+        self, verb: str | None, error: str, transaction: Transaction = None
     ) -> ResponseMessage:
         return ResponseMessage(
             device=self._service.config.device,
             verb=verb,
             status="error",
-            error=words[:_MAX_ERROR_CHARACTERS],
+            error=error[:_MAX_ERROR_CHARACTERS],
             transaction=transaction,
         )
 

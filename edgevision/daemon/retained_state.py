@@ -76,7 +76,7 @@ class ObservedCamera(Protocol):
 
     Attributes:
         name: its name in the configuration.
-        told: the state that `tell` returned last; None before.
+        told: the state that was published last; None before.
     """
 
     name: str
@@ -191,7 +191,7 @@ class RetainedState:
         self._changed.update(subject.objects)
         self._statuses_changed = True
         self._publish(uplink, subject, online=False, everything=False)
-        self._statuses_changed = True  # under another prefix the service goes on
+        self._statuses_changed = True  # the service may continue under another prefix
 
     def _publish_service(
         self, uplink: Uplink, problems: tuple[str, ...], *, everything: bool
@@ -356,7 +356,7 @@ def _configured(subject: Subject) -> Iterator[Occupancy]:
 
     Those of the labels that detection or a zone name, and those that have an entity in Home
     Assistant, which reads unknown until there is a message. Of a large model's other labels there
-    is a count once one was seen: nobody subscribes to 80 zeros for each zone.
+    is a count once an object was seen: 80 zeros for each zone would be of no use.
     """
     config = subject.config
     for name, camera in config.cameras.items():

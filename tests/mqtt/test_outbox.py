@@ -19,8 +19,14 @@ from hypothesis import strategies as st
 from edgevision.clock import ManualClock
 from edgevision.config.settings import OutboxConfig
 from edgevision.mqtt.message import Message
-from edgevision.mqtt.outbox import Outbox
-from edgevision.mqtt.outbox_file import MAX_ASIDE, MAX_NOTE_BYTES, MAX_NOTES, MAX_NOTES_BYTES
+from edgevision.mqtt.outbox import MAX_MESSAGE_BYTES, Outbox
+from edgevision.mqtt.outbox_file import (
+    MAX_ASIDE,
+    MAX_NOTE_BYTES,
+    MAX_NOTES,
+    MAX_NOTES_BYTES,
+    MAX_STATE_BYTES,
+)
 from edgevision.mqtt.outbox_file import VERSION as SCHEMA_VERSION
 
 BOUNDS = OutboxConfig()
@@ -146,6 +152,21 @@ def test_above_max_rows_the_oldest_events_go_and_are_counted(
         assert outbox.problems == ("outbox is full: the oldest messages are dropped",)
         outbox.commit(done=[row.id for row in outbox.oldest(50)])
         assert outbox.problems == ()
+
+
+def test_state_above_its_own_bound_displaces_the_oldest_state_and_no_event(
+    path: Path, clock: ManualClock
+) -> None:
+    large = MAX_MESSAGE_BYTES - 1000
+    states = MAX_STATE_BYTES // large + 2
+    with opened(path, clock, OutboxConfig(max_rows=100, max_bytes=1 << 20)) as outbox:
+        outbox.commit([event(n) for n in range(100)])
+        for n in range(states):
+            outbox.commit([Message(f"s{n}", bytes(large), 1, retain=True)])
+        found = outbox.oldest(1000)
+        assert [row.topic for row in found if row.retain][:2] == ["s2", "s3"]
+        assert sum(not row.retain for row in found) == 100
+        assert outbox.dropped == {"bytes": 2}
 
 
 def test_above_max_bytes_the_oldest_go_and_are_counted(path: Path, clock: ManualClock) -> None:
