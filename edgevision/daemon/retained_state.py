@@ -351,151 +351,6 @@ class RetainedState:
         yield from (message for message in found.messages if message.payload)
 
 
-def _configured(subject: Subject) -> Iterator[Occupancy]:
-    """Yield a 0 for each count that is published from the start.
-
-    Those of the labels that detection or a zone name, and those that have an entity in Home
-    Assistant, which reads unknown until there is a message. Of a large model's other labels there
-    is a count once an object was seen: 80 zeros for each zone would be of no use.
-    """
-    config = subject.config
-    for name, camera in config.cameras.items():
-        named = config.detection_of(name).labels or ()
-        entities = labels_of(config, name, subject.labels) if config.homeassistant.enabled else ()
-        for label in dict.fromkeys((*named, *entities)):
-            yield Occupancy(name, None, label, 0)
-        for zone, own in camera.zones.items():
-            entities = (
-                zone_labels_of(config, name, zone, subject.labels)
-                if config.homeassistant.enabled
-                else ()
-            )
-            for label in dict.fromkeys((*(own.labels or named), *entities)):
-                yield Occupancy(name, zone, label, 0)
-
-
-def _possible(subject: Subject) -> Iterator[Occupancy]:
-    """Yield a 0 for each count that there may ever be under this configuration."""
-    config = subject.config
-    for name, camera in config.cameras.items():
-        labels = config.detection_of(name).labels or subject.labels
-        for zone in (None, *camera.zones):
-            own = labels if zone is None else camera.zones[zone].labels or labels
-            yield from (Occupancy(name, zone, label, 0) for label in own)
-
-
-def _picture_topics(writers: Writers, subject: Subject) -> Iterator[str]:
-    """Yield every topic on which there may be a picture."""
-    config, topics = subject.config, writers.objects.topics
-    for camera in config.cameras:
-        yield topics.snapshot(camera, None)
-        if config.snapshots.enabled:
-            for label in subject.labels:
-                yield topics.snapshot(camera, label)
-                if config.frigate_compat:
-                    yield frigate.snapshot(camera, label, b"").topic
-
-
-@dataclass(frozen=True, slots=True)
-class IdleTurn:
-    """What a turn of `RetainedState` costs while nothing happens.
-
-    Attributes:
-        first_ms: duration of the first turn, which encodes everything.
-        idle_ms: mean duration of the turns after it.
-        first_messages: how many messages the first turn recorded.
-        idle_messages: how many all the turns after it recorded.
-        notes: how many notes are kept for it all.
-        refused_notes: how many did not fit.
-    """
-
-    first_ms: float
-    idle_ms: float
-    first_messages: int
-    idle_messages: int
-    notes: int
-    refused_notes: int
-
-
-@dataclass
-class _StillCamera:
-    """A camera whose state stays the same."""
-
-    name: str
-    is_in: CameraState
-    told: CameraState | None = None
-    enabled: bool = True
-
-    def state(self) -> CameraState:
-        return self.is_in
-
-    def tell(self) -> CameraState:
-        self.told = self.is_in
-        return self.is_in
-
-
-class _UplinkOfNotes(Uplink):
-    """An MQTT link that counts what is recorded and sends nothing."""
-
-    recorded = 0
-
-    def record(self, message: Message | None, notes: Mapping[str, bytes | None]) -> None:
-        self.recorded += message is not None
-        self.kept.take(notes)
-
-    @cached_property
-    def kept(self) -> Notes:
-        return Notes()
-
-
-def measure_idle_turn(
-    folder: Path, config: Config, labels: Sequence[str], *, turns: int = 100
-) -> IdleTurn:
-    """Return what idle turns cost under a configuration; no camera is read, no broker needed.
-
-    Args:
-        folder: an existing folder, where an outbox is created.
-        config: the cameras.
-        labels: the model's, without the background.
-        turns: over how many the mean is taken.
-    """
-    clock = SystemClock()
-    at = clock.wall()
-    ids = EventIds(at)
-    service = MessageWriter(config, model_name="m", backend_name="b", started_at=at, event_ids=ids)
-    uplink = _UplinkOfNotes(
-        config,
-        Writers(service, ObjectWriter(config, ids)),
-        folder=folder,
-        clock=clock,
-        on_connected=lambda: None,
-        on_request=lambda _message: None,
-    )
-    objects = {name: Watcher(name, config, new_id=ids.next, clock=clock) for name in config.cameras}
-    subject = Subject(config, tuple(labels), "m", objects)
-    starting = CameraState("offline", "starting", at)
-    cameras = [_StillCamera(name, starting) for name in config.cameras]
-    state = RetainedState({})
-
-    def turn() -> None:
-        state.turn(uplink, subject, cameras, (), at_local=at, everything=False)
-
-    begin_ns = clock.monotonic_ns()
-    turn()
-    first_ns, first = clock.monotonic_ns(), uplink.recorded
-    for _ in range(turns):
-        turn()
-    idle_ns = clock.monotonic_ns() - first_ns
-    return IdleTurn(
-        first_ms=(first_ns - begin_ns) / 1e6,
-        idle_ms=idle_ns / 1e6 / turns,
-        first_messages=first,
-        idle_messages=uplink.recorded - first,
-        notes=len(uplink.kept.values),
-        refused_notes=uplink.kept.refused,
-    )
-
-
 class RecordMessage(Protocol):
     """Where messages go that must not be lost."""
 
@@ -576,3 +431,148 @@ class RetainedTopics:
             self._known.discard(topic)
             self.seen.discard(topic)
             self._published.pop(topic, None)
+
+
+@dataclass(frozen=True, slots=True)
+class IdleTurn:
+    """What a turn of `RetainedState` costs while nothing happens.
+
+    Attributes:
+        first_ms: duration of the first turn, which encodes everything.
+        idle_ms: mean duration of the turns after it.
+        first_messages: how many messages the first turn recorded.
+        idle_messages: how many all the turns after it recorded.
+        notes: how many notes are kept for it all.
+        refused_notes: how many did not fit.
+    """
+
+    first_ms: float
+    idle_ms: float
+    first_messages: int
+    idle_messages: int
+    notes: int
+    refused_notes: int
+
+
+def measure_idle_turn(
+    folder: Path, config: Config, labels: Sequence[str], *, turns: int = 100
+) -> IdleTurn:
+    """Return what idle turns cost under a configuration; no camera is read, no broker needed.
+
+    Args:
+        folder: an existing folder, where an outbox is created.
+        config: the cameras.
+        labels: the model's, without the background.
+        turns: over how many the mean is taken.
+    """
+    clock = SystemClock()
+    at = clock.wall()
+    ids = EventIds(at)
+    service = MessageWriter(config, model_name="m", backend_name="b", started_at=at, event_ids=ids)
+    uplink = _UplinkOfNotes(
+        config,
+        Writers(service, ObjectWriter(config, ids)),
+        folder=folder,
+        clock=clock,
+        on_connected=lambda: None,
+        on_request=lambda _message: None,
+    )
+    objects = {name: Watcher(name, config, new_id=ids.next, clock=clock) for name in config.cameras}
+    subject = Subject(config, tuple(labels), "m", objects)
+    starting = CameraState("offline", "starting", at)
+    cameras = [_StillCamera(name, starting) for name in config.cameras]
+    state = RetainedState({})
+
+    def turn() -> None:
+        state.turn(uplink, subject, cameras, (), at_local=at, everything=False)
+
+    begin_ns = clock.monotonic_ns()
+    turn()
+    first_ns, first = clock.monotonic_ns(), uplink.recorded
+    for _ in range(turns):
+        turn()
+    idle_ns = clock.monotonic_ns() - first_ns
+    return IdleTurn(
+        first_ms=(first_ns - begin_ns) / 1e6,
+        idle_ms=idle_ns / 1e6 / turns,
+        first_messages=first,
+        idle_messages=uplink.recorded - first,
+        notes=len(uplink.kept.values),
+        refused_notes=uplink.kept.refused,
+    )
+
+
+def _configured(subject: Subject) -> Iterator[Occupancy]:
+    """Yield a 0 for each count that is published from the start.
+
+    Those of the labels that detection or a zone name, and those that have an entity in Home
+    Assistant, which reads unknown until there is a message. Of a large model's other labels there
+    is a count once an object was seen: 80 zeros for each zone would be of no use.
+    """
+    config = subject.config
+    for name, camera in config.cameras.items():
+        named = config.detection_of(name).labels or ()
+        entities = labels_of(config, name, subject.labels) if config.homeassistant.enabled else ()
+        for label in dict.fromkeys((*named, *entities)):
+            yield Occupancy(name, None, label, 0)
+        for zone, own in camera.zones.items():
+            entities = (
+                zone_labels_of(config, name, zone, subject.labels)
+                if config.homeassistant.enabled
+                else ()
+            )
+            for label in dict.fromkeys((*(own.labels or named), *entities)):
+                yield Occupancy(name, zone, label, 0)
+
+
+def _possible(subject: Subject) -> Iterator[Occupancy]:
+    """Yield a 0 for each count that there may ever be under this configuration."""
+    config = subject.config
+    for name, camera in config.cameras.items():
+        labels = config.detection_of(name).labels or subject.labels
+        for zone in (None, *camera.zones):
+            own = labels if zone is None else camera.zones[zone].labels or labels
+            yield from (Occupancy(name, zone, label, 0) for label in own)
+
+
+def _picture_topics(writers: Writers, subject: Subject) -> Iterator[str]:
+    """Yield every topic on which there may be a picture."""
+    config, topics = subject.config, writers.objects.topics
+    for camera in config.cameras:
+        yield topics.snapshot(camera, None)
+        if config.snapshots.enabled:
+            for label in subject.labels:
+                yield topics.snapshot(camera, label)
+                if config.frigate_compat:
+                    yield frigate.snapshot(camera, label, b"").topic
+
+
+@dataclass
+class _StillCamera:
+    """A camera whose state stays the same."""
+
+    name: str
+    is_in: CameraState
+    told: CameraState | None = None
+    enabled: bool = True
+
+    def state(self) -> CameraState:
+        return self.is_in
+
+    def tell(self) -> CameraState:
+        self.told = self.is_in
+        return self.is_in
+
+
+class _UplinkOfNotes(Uplink):
+    """An MQTT link that counts what is recorded and sends nothing."""
+
+    recorded = 0
+
+    def record(self, message: Message | None, notes: Mapping[str, bytes | None]) -> None:
+        self.recorded += message is not None
+        self.kept.take(notes)
+
+    @cached_property
+    def kept(self) -> Notes:
+        return Notes()
