@@ -1,9 +1,10 @@
-"""The daemon: threads, signals, and what each configuration wants of them.
+"""The daemon: it owns every part, and its main loop reacts to what other threads report.
 
 Camera threads read and resize; the newest frame of each waits in its slot. The inference
 thread takes them in turn and publishes detections. The publisher delivers what must not be
-lost. The main thread looks after camera status, metrics, the watchdog, signals and changes of
-configuration; it alone records what is retained, so that nothing old can overtake what is new.
+lost. The main thread takes its mail (signals, requests, connections, recorded events) and
+publishes camera status, counts and metrics; it feeds the watchdog and puts configurations in
+force. It alone records retained messages, so that nothing old can overtake what is newer.
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import signal
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -22,9 +21,17 @@ from edgevision.capture.reader import STOPPED
 from edgevision.clock import SystemClock
 from edgevision.config.loader import load_config, with_places
 from edgevision.config.overrides import Overrides
-from edgevision.daemon.control import Control, ServiceInfo
+from edgevision.daemon.control import (
+    ArrivedRequest,
+    Connected,
+    ControlHandler,
+    Mailbox,
+    Reload,
+    SceneChanged,
+    Stop,
+)
 from edgevision.daemon.metrics import Telemetry
-from edgevision.daemon.retained_state import Announcer
+from edgevision.daemon.retained_state import RetainedState, Subject
 from edgevision.daemon.runtime import Runtime, Session, changes_between, make_encoder
 from edgevision.daemon.uplink import Uplink, count_notes, counts_in, messages_in
 from edgevision.daemon.watchdog import Progress, SystemdNotifier
@@ -42,10 +49,12 @@ from edgevision.sinks.sink import Sinks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from edgevision.clock import Clock
     from edgevision.config.settings import Config
+    from edgevision.daemon.control import Mail
     from edgevision.events import Event, LineCount
     from edgevision.frames import Frame, FrameResult
     from edgevision.inference.backend import LoadedModel
@@ -53,11 +62,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# How long the main loop waits for mail.
 TICK_S = 0.25
-
-# What has not come round for this long hangs, where there is no watchdog to go by.
+# A part without progress for this long hangs, where systemd sets no watchdog time.
 HANG_S = 30.0
-
+# How long the end may take.
 STOP_S = 1.6
 # How long a request waits for a camera's next frame.
 PICTURE_S = 2.0
@@ -67,9 +76,9 @@ class Daemon:
     """The whole service under one configuration, which SIGHUP or a request may change.
 
     Attributes:
-        parts: what works under the present configuration.
+        runtime: what works under the present configuration.
         file_config: the same configuration as its file says, without what requests have changed.
-        uplink: the way to the broker.
+        uplink: the MQTT link.
         cameras: those of the configuration.
         restart_reasons: what the file asks for that only a restart can change.
     """
@@ -99,9 +108,9 @@ class Daemon:
         watchdog_s = self._systemd.watchdog_s
         self._hang_s = watchdog_s / 2 if watchdog_s else HANG_S
         self._telemetry = Telemetry(self._clock)
-        self._bell = Bell()
-        # Set by any thread or by a signal, taken back by the main thread.
-        self._state_due = self._reload_due = self._stopping = False
+        self._mailbox = Mailbox(self._clock)
+        # Whether everything is to be published again; for the main thread alone.
+        self._everything_due = False
         self._refused: str | None = None
         self.restart_reasons: tuple[str, ...] = ()
         self.file_config = config
@@ -110,20 +119,21 @@ class Daemon:
             clock=self._clock, on_result=self._publish_result, on_failed=self.stop
         )
         self._session = Session(self._clock, on_events=self._record_events)
-        engine = load_engine(config)
+        loaded = load_engine(config)
         self._overrides = Overrides(self._folder.path)
-        config = self._overrides.apply(config, known_labels(engine.model))
+        config = self._overrides.apply(config, known_labels(loaded.model))
         # Events come from any thread, and none may fall between two uplinks.
         self._uplink_lock = threading.Lock()
-        self.uplink = self._make_uplink(config, engine)
+        self.uplink = self._make_uplink(config, loaded)
         notes = self.uplink.notes()
         self._left_open = messages_in(notes)
-        self.parts = Runtime.build(config, engine, self._session, counts_in(notes))
-        self._announcer = Announcer(notes)
-        self._control = Control(self, self._overrides, send=self._answer, clock=self._clock)
+        self.runtime = Runtime.build(config, loaded, self._session, counts_in(notes))
+        self._subject = self._make_subject()
+        self._state = RetainedState(notes)
+        self._control = ControlHandler(self, self._overrides, send=self._answer, clock=self._clock)
         self._sinks = Sinks.build(config, self._ask)
         self.cameras = CameraSet(
-            config, self.parts.pipelines, deliver=self._take_frame, clock=self._clock
+            config, self.runtime.pipelines, deliver=self._take_frame, clock=self._clock
         )
 
     def run(self) -> None:
@@ -141,8 +151,9 @@ class Daemon:
         self._systemd.ready()
         self._log_cameras()
         try:
-            while not self._stopping:
-                self._bell.wait(TICK_S)
+            while not self._mailbox.stopping:
+                for mail in self._mailbox.incoming(TICK_S):
+                    self._handle(mail)
                 self._turn()
         finally:
             self._end()
@@ -151,8 +162,7 @@ class Daemon:
 
     def stop(self) -> None:
         """Ask `run` to return; may be called from a signal handler or another thread."""
-        self._stopping = True
-        self._bell.ring()
+        self._mailbox.put(Stop())
 
     def listen_to_signals(self) -> None:
         """Stop on SIGTERM and SIGINT, read the configuration again on SIGHUP."""
@@ -162,36 +172,39 @@ class Daemon:
 
     def reload_soon(self) -> None:
         """Ask `run` to read the configuration again; may be called from a signal handler."""
-        self._reload_due = True
-        self._bell.ring()
+        self._mailbox.put(Reload())
 
-    # Parts, as a configuration wants them.
+    # Made for each configuration.
 
-    def _make_uplink(self, config: Config, engine: LoadedModel) -> Uplink:
+    def _make_uplink(self, config: Config, loaded: LoadedModel) -> Uplink:
         return Uplink(
             config,
-            make_encoder(config, engine, self._session),
+            make_encoder(config, loaded, self._session),
             folder=self._folder.path,
             clock=self._clock,
             on_connected=self._connected,
             on_request=self._requested,
         )
 
+    def _make_subject(self) -> Subject:
+        runtime, model = self.runtime, self.runtime.loaded.model
+        labels = tuple(known_labels(model))
+        return Subject(runtime.config, labels, model.card.name, runtime.trackers)
+
     # On the network thread.
 
     def _connected(self) -> None:
-        self._state_due = True
-        self._bell.ring()
+        self._mailbox.put(Connected())
 
     def _requested(self, message: Message) -> None:
-        self._control.take(message)
-        self._bell.ring()
+        request = self._control.accept(message)
+        if request is not None:
+            self._mailbox.ask(request)
 
     # On the threads of sinks.
 
     def _ask(self, verb: str, payload: bytes) -> None:
-        topic = f"{self.config.prefix}/request/{verb}"
-        self._requested(Message(topic, payload, qos=1))
+        self._requested(Message(f"{self.config.prefix}/request/{verb}", payload, qos=1))
 
     # On the threads that frames go through.
 
@@ -200,60 +213,74 @@ class Daemon:
         self._sinks.lend(frame)
 
     def _publish_result(self, frame: Frame, result: FrameResult) -> bool:
-        """Publish detections and take pictures, after the frame's events have been recorded."""
+        """Publish detections and take pictures; the frame's events are recorded already."""
         uplink = self.uplink
+        published = result.inferred and uplink.detections(result)
         for event in result.events:
             uplink.take_picture(event, frame)
-            self._bell.ring()
-        published = result.inferred and uplink.detections(result)
+        if result.events:
+            self._mailbox.put(SceneChanged(frame.camera))  # there may be pictures to send
         self._sinks.put_result(result)
         return published
 
     # On any thread; the tracker lets nothing else happen at its camera meanwhile.
 
-    def _record_events(self, events: Sequence[Event], line_counts: Sequence[LineCount]) -> None:
+    def _record_events(
+        self, camera: str, events: Sequence[Event], line_counts: Sequence[LineCount]
+    ) -> None:
         with self._uplink_lock:
             for event in events:
                 self.uplink.record_event(event, line_counts)
         self._sinks.put_events(events)
-        self._bell.ring()
+        self._mailbox.put(SceneChanged(camera))
 
     # On the main thread.
 
+    def _handle(self, mail: Mail) -> None:
+        match mail:
+            case ArrivedRequest():
+                self._control.answer(mail)
+            case Reload():
+                with contextlib.suppress(EdgevisionError):  # it is one of the problems now
+                    self.reload()
+            case Connected():
+                self._everything_due = True
+            case SceneChanged(camera=camera):
+                self._state.scene_changed(camera)
+
     def _turn(self) -> None:
-        if self._reload_due:
-            self._reload_due = False
-            with contextlib.suppress(EdgevisionError):  # it is among the problems now
-                self.reload()
-        self._control.turn()
+        self._control.answer_refused(self._mailbox.take_overflow())
+        self._control.send_unsent()
         progress = self._progress()
         stuck = progress.stuck(self._clock.monotonic_ns(), self._hang_s)
-        self._tell(stuck)
+        self._publish_state(stuck)
         self._telemetry.publish_due(
             self.uplink,
             self.cameras,
             self._frames.slots,
-            interval_s=self.parts.config.metrics.interval_s,
+            interval_s=self.runtime.config.metrics.interval_s,
         )
         if not stuck:
             self._systemd.alive()
-        self._systemd.status(progress.words(self._announcer.problems))
+        self._systemd.status(progress.text(self._state.problems))
 
-    def _tell(self, stuck: tuple[str, ...]) -> None:
-        """Say what has changed; after each connection everything, for it may have been lost."""
-        everything, self._state_due = self._state_due, False
-        own = (*stuck, *([self._refused] if self._refused else []), *self._sinks.problems)
-        announcer, uplink, parts = self._announcer, self.uplink, self.parts
-        announcer.service(uplink, own, everything=everything)
-        changes = announcer.cameras(uplink, parts, self.cameras, everything=everything)
+    def _publish_state(self, stuck: tuple[str, ...]) -> None:
+        everything, self._everything_due = self._everything_due, False
+        refused = (self._refused,) if self._refused else ()
+        changes = self._state.turn(
+            self.uplink,
+            self._subject,
+            self.cameras,
+            (*stuck, *refused, *self._sinks.problems),
+            at_local=self._clock.wall().astimezone(),
+            everything=everything,
+        )
         for camera, state in changes.items():
             self._sinks.put_state(camera, state)
-        announcer.reset_lines(uplink, parts, self._clock.wall().astimezone())
-        announcer.scenes(uplink, parts, everything=everything)
-        uplink.send_pictures(again=everything)
+        self.uplink.send_pictures(again=everything)
 
     def _answer(self, response: Message) -> bool:
-        return self.uplink.answer(response)  # by the uplink of this moment
+        return self.uplink.answer(response)  # a reload may have replaced it
 
     def _progress(self) -> Progress:
         now_ns = self._clock.monotonic_ns()
@@ -277,16 +304,15 @@ class Daemon:
         self.cameras.stop(STOP_S / 3)
         self._frames.stop(max(0.0, until_s - time.monotonic()))
         self._telemetry.publish(self.uplink, self.cameras, self._frames.slots)
-        for watcher in self.parts.trackers.values():
-            watcher.retire("stopped")
+        for tracker in self.runtime.trackers.values():
+            tracker.retire("stopped")
         for camera in self.cameras:
             if camera.enabled:
                 self.uplink.camera_event(camera.name, self._stopped(), camera.told)
         self._sinks.stop(STOP_S / 8)
-        self._announcer.good_bye(self.uplink, self.parts, self.cameras, self._stopped())
+        self._state.publish_offline(self.uplink, self._subject, self.cameras, self._stopped())
         self.uplink.stop(str(self._frames.fault or "stopped"), STOP_S / 2)
         self._folder.close()
-        self._bell.close()
         log.info("stopped")
 
     def _stopped(self) -> CameraState:
@@ -305,7 +331,7 @@ class Daemon:
             raise ConfigError(msg)
         try:
             config = load_config(self._file, os.environ)
-            self.set_config(self._overrides.apply(config, known_labels(self.parts.loaded.model)))
+            self.set_config(self._overrides.apply(config, known_labels(self.runtime.loaded.model)))
         except EdgevisionError as error:
             self.restart_reasons = error.faults if isinstance(error, RestartError) else ()
             first, *more = str(error).splitlines()
@@ -318,55 +344,71 @@ class Daemon:
         log.info("configuration reloaded")
 
     def set_config(self, config: Config) -> None:
-        """Put another configuration in force: build beside what runs, then exchange.
+        """Put another configuration in force: build it beside what runs, then replace that.
 
         Raises:
             EdgevisionError: it cannot be; nothing has changed.
         """
         try:
             MqttClient(config.mqtt, client_id="check")  # password and certificates can be read
-            changes = changes_between(self.parts.config, config)
-            parts = self.parts.replaced(config)
+            changes = changes_between(self.config, config)
+            runtime = self.runtime.replaced(config)
         except ConfigError as error:
             raise (with_places(self._file, error) if self._file else error) from None
-        if config.prefix != self.parts.config.prefix:
-            self._announcer.good_bye(self.uplink, self.parts, self.cameras, self._stopped())
+        if config.prefix != self.config.prefix:
+            self._state.publish_offline(self.uplink, self._subject, self.cameras, self._stopped())
         with self._uplink_lock:
             if changes.uplink:
                 self.uplink.stop("configuration reloaded", STOP_S / 2)
                 pictures = self.uplink.pictures
-                self.uplink = self._make_uplink(parts.config, parts.loaded)
+                self.uplink = self._make_uplink(config, runtime.loaded)
                 self.uplink.pictures = pictures  # those of other topics are sorted out later
                 self.uplink.start()
             else:
-                encoder = make_encoder(config, parts.loaded, self._session)
+                encoder = make_encoder(config, runtime.loaded, self._session)
                 self.uplink.use(config, encoder)
-        self.parts = parts
+        self.runtime = runtime
+        self._subject = self._make_subject()
         self._sinks.stop(STOP_S / 8)
         self._sinks = Sinks.build(config, self._ask)
         self._sinks.start()
         self.cameras.change(
             config,
-            parts.pipelines,
+            runtime.pipelines,
             changes.cameras,
             timeout_s=STOP_S,
             on_end=self._frames.slots.forget,
         )
-        logging.getLogger("edgevision").setLevel(parts.config.log_level.upper())
-        self._state_due = True
+        logging.getLogger("edgevision").setLevel(config.log_level.upper())
+        self._everything_due = True
         self._log_cameras()
 
-    # What requests may ask for, besides `reload` and `set_config`.
+    # What requests query and change, besides `reload` and `set_config`.
 
     @property
     def config(self) -> Config:
         """Return the configuration in force."""
-        return self.parts.config
+        return self.runtime.config
 
     @property
     def labels(self) -> Collection[str]:
-        """Return what the model in use knows."""
-        return known_labels(self.parts.loaded.model)
+        """Return the labels of the model in use."""
+        return known_labels(self.runtime.loaded.model)
+
+    @property
+    def model_name(self) -> str:
+        """Return the name of the model in use."""
+        return self.runtime.loaded.model.card.name
+
+    @property
+    def backend_name(self) -> str:
+        """Return the name of the inference engine in use."""
+        return self.runtime.loaded.backend.name
+
+    @property
+    def started_at(self) -> datetime:
+        """Return when the service started."""
+        return self._session.started_at
 
     def snapshot(self, camera: str) -> tuple[str, int]:
         """Publish the next picture of a camera; return its topic and size in bytes.
@@ -391,50 +433,11 @@ class Daemon:
         return message.topic, len(jpeg)
 
     def reset(self, camera: str, line: str | None) -> None:
-        """Start the counters of one line again, or those of all lines of a camera."""
+        """Reset the counters of one line to zero, or those of all lines of a camera."""
         for name in self.config.cameras[camera].lines:
             if line in {None, name}:
-                self.parts.trackers[camera].reset(name, self._keep_count)
-
-    def info(self) -> ServiceInfo:
-        """Return what is running."""
-        engine = self.parts.loaded
-        return ServiceInfo(
-            model=engine.model.card.name,
-            backend=engine.backend.name,
-            started_at=self.uplink.encoder.started_at,
-            restart_reasons=self.restart_reasons,
-        )
+                self.runtime.trackers[camera].reset(name, self._keep_count)
+        self._state.scene_changed(camera)
 
     def _keep_count(self, count: LineCount) -> None:
         self.uplink.record(None, count_notes(count))
-
-
-# FOLDED:
-# What wakes the main thread.
-
-
-class Bell:
-    """Rung by any thread, and by signal handlers, which must not touch a lock."""
-
-    def __init__(self) -> None:
-        """Begin silent."""
-        self._heard, self._rung = socket.socketpair()
-        self._heard.settimeout(0)
-        self._rung.settimeout(0)
-
-    def ring(self) -> None:
-        """End the present `wait`, or the next one."""
-        with contextlib.suppress(OSError):  # rung often enough, or closed
-            self._rung.send(b"\0")
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait until it is rung, at most this long."""
-        select.select([self._heard], [], [], timeout_s)
-        with contextlib.suppress(BlockingIOError):
-            self._heard.recv(65536)
-
-    def close(self) -> None:
-        """Give the sockets back; nobody may ring any more."""
-        self._heard.close()
-        self._rung.close()

@@ -1,4 +1,7 @@
-"""The figures that are published at intervals, of each camera and of the board."""
+"""The metrics that are published at intervals: of each camera, and of the board.
+
+Of the board: load, memory, temperature, throttling.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from edgevision.pipeline.threads import FrameSlots
 
 THERMAL_ZONE = Path("/sys/class/thermal/thermal_zone0/temp")
-
 THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 
 # Bits of the Raspberry Pi firmware's get_throttled value (documentation of vcgencmd).
@@ -41,7 +43,7 @@ class Telemetry:
     """Publishes metrics when they are due."""
 
     def __init__(self, clock: Clock) -> None:
-        """Begin the service's uptime and the first interval now."""
+        """Start the service's uptime and the first interval now."""
         self._clock = clock
         self._board = Board()
         self._started_ns = self._sent_ns = clock.monotonic_ns()
@@ -95,17 +97,13 @@ class Telemetry:
         uplink.telemetry(uplink.encoder.board_metrics(board))
 
 
-# FOLDED:
-# The board's own figures: load, memory, temperature, throttling.
-
-
 @dataclass(frozen=True, slots=True)
 class BoardReading:
-    """One look at the board.
+    """One reading of the board.
 
     Attributes:
-        cpu_percent: all cores together, since the last look.
-        process_cpu_percent: this process, 100 is one core, since the last look.
+        cpu_percent: all cores together, since the last reading.
+        process_cpu_percent: this process, 100 is one core, since the last reading.
         memory_percent: of the board's memory.
         process_memory_bytes: resident memory of this process.
         soc_temperature_c: None without a sensor.
@@ -121,16 +119,16 @@ class BoardReading:
 
 
 class Board:
-    """Reads the board's figures."""
+    """Reads load, memory, temperature and throttling of the board."""
 
     def __init__(self) -> None:
-        """Take the first look, which CPU percentages are relative to."""
+        """Take the first reading, from which CPU percentages count."""
         self._process = psutil.Process()
         self._process.cpu_percent()
         psutil.cpu_percent()
 
     def read(self) -> BoardReading:
-        """Take a look."""
+        """Return a reading."""
         return BoardReading(
             cpu_percent=psutil.cpu_percent(),
             process_cpu_percent=self._process.cpu_percent(),
@@ -150,9 +148,9 @@ def read_temperature_c(path: Path) -> float | None:
 
 
 def read_throttled(path: Path) -> tuple[str, ...] | None:
-    """Return what the Raspberry Pi's firmware says slows it down; the file holds hex."""
+    """Return why the Raspberry Pi's firmware slows it down; None elsewhere. The file holds hex."""
     try:
         bits = int(path.read_text(encoding="ascii"), 16)
     except (OSError, ValueError):
         return None
-    return tuple(words for bit, words in _THROTTLED_BITS.items() if bits >> bit & 1)
+    return tuple(text for bit, text in _THROTTLED_BITS.items() if bits >> bit & 1)

@@ -31,14 +31,16 @@ class Session:
     """What stays the same for as long as the service runs: its clock, its start, its ids."""
 
     def __init__(
-        self, clock: Clock, on_events: Callable[[Sequence[Event], Sequence[LineCount]], None]
+        self,
+        clock: Clock,
+        on_events: Callable[[str, Sequence[Event], Sequence[LineCount]], None],
     ) -> None:
         """Start the session now.
 
         Args:
             clock: where time comes from.
-            on_events: called with what happens to objects, in order, and the line counters of
-                their camera; on any thread.
+            on_events: called with a camera, what happened to its objects, in order, and the
+                counters of its lines; on any thread.
         """
         self.clock = clock
         self.on_events = on_events

@@ -1,4 +1,10 @@
-"""Everything on its way to the broker: one connection, telemetry over it, facts by the outbox."""
+"""The MQTT link: one connection to the broker, telemetry straight over it, facts by the outbox.
+
+Also what goes through it in a form of its own: pictures, kept in memory until they are sent, and
+notes, the key-values of the outbox that are stored in one transaction with the messages they
+belong to. Two kinds of notes are here: messages that the next start publishes should this run break
+off, and the counters of lines, which survive a restart.
+"""
 
 from __future__ import annotations
 
@@ -33,22 +39,22 @@ if TYPE_CHECKING:
     from edgevision.mqtt.message import Topics
     from edgevision.mqtt.publisher import OutboxFigures
 
-OUTBOX_FILE = "outbox.sqlite"
-
-MAX_BYTES = 16 << 20
-
 log = logging.getLogger(__name__)
 
-# Before the id of an object that has begun: its `end`, as it is to be sent if nobody else sends it.
+OUTBOX_FILE = "outbox.sqlite"
+# Of pictures in memory, topics and payloads together.
+MAX_BYTES = 16 << 20
+
+# Key of a note: before the id of an object that has not ended, its `end` in case this run breaks
+# off; before camera and line, the line's counter.
 OPEN = "open/"
-
-_LONGEST_HEAD = 1 << 18
-
 NOTE = "line/"
+# Of the line of JSON before the payload in a note of a message.
+_LONGEST_HEAD = 1 << 18
 
 
 class Uplink:
-    """A connection to the broker of one configuration, and the outbox behind it.
+    """The MQTT link of one configuration: the connection to its broker, and the outbox behind it.
 
     Attributes:
         encoder: encodes the messages.
@@ -70,10 +76,10 @@ class Uplink:
         Args:
             config: the broker and the outbox's bounds.
             encoder: encodes the messages.
-            folder: where the outbox lies.
+            folder: where the outbox is.
             clock: where stamps come from.
             on_connected: called on the network thread after each connection, and when Home
-                Assistant has started: everything is to be said again.
+                Assistant has started: everything is to be published again.
             on_request: called on the network thread with each request.
 
         Raises:
@@ -118,7 +124,7 @@ class Uplink:
 
     @property
     def outbox(self) -> OutboxFigures:
-        """Return how the outbox is."""
+        """Return the figures of the outbox."""
         return self._publisher.figures
 
     def healthy(self, now_ns: int) -> bool:
@@ -132,14 +138,14 @@ class Uplink:
         self._frigate = config.frigate_compat
 
     def start(self) -> None:
-        """Open the outbox and begin to connect."""
+        """Start to store, to connect and to send."""
         self._publisher.start(self._client)
         self._client.start()
 
     def stop(self, reason: str, timeout_s: float) -> None:
-        """Put everything recorded on disk, publish `offline` and disconnect.
+        """Store everything recorded on the disk, publish `offline` and disconnect.
 
-        What can be sent of the outbox within half the time is.
+        Half of the time is for sending what the outbox holds.
         """
         self._publisher.stop(timeout_s / 2)
         self._client.stop(last=self.encoder.offline(reason), timeout_s=timeout_s / 2)
@@ -153,7 +159,7 @@ class Uplink:
         return self._client.send(self.encoder.detections(result))
 
     def notes(self) -> dict[str, bytes]:
-        """Return the notes that are stored; to be asked before `start`."""
+        """Return the notes that are stored; call it before `start`."""
         return self._publisher.notes()
 
     def record(self, message: Message | None, notes: Mapping[str, bytes | None]) -> None:
@@ -167,7 +173,7 @@ class Uplink:
     def record_event(self, event: Event, line_counts: Iterable[LineCount]) -> None:
         """Record what has happened to an object.
 
-        With it goes a note of what has to be told at the next start if this run breaks off, and
+        With it go a note of its `end`, which the next start publishes if this run breaks off, and
         the counter of a line that was crossed.
         """
         notes: dict[str, bytes | None] = {}
@@ -180,20 +186,31 @@ class Uplink:
                     notes.update(count_notes(count))
         self._publisher.record(self.encoder.event(event), notes)
         if self._frigate and isinstance(event, ObjectEvent):
-            self._tell_frigate(event)
+            self._record_for_frigate(event)
 
     def take_picture(self, event: Event, frame: Frame) -> None:
-        """Keep a picture of an object for its topics, when this frame shows it best so far."""
-        if self._snapshots.enabled and _is_best_view(event):
-            state = event.after
-            found = DetectedObject(state.label, state.score, state.box_frac)
-            jpeg = snapshot(frame.image, found, self._snapshots)
-            self.pictures.add(self.encoder.snapshot(state.camera, state.label, jpeg))
-            if self._frigate:
-                self.pictures.add(frigate.snapshot(state.camera, state.label, jpeg))
+        """Keep a picture of an object for its topics, when this frame shows it best so far.
 
-    def _tell_frigate(self, event: ObjectEvent) -> None:
-        """Record it as Frigate would, with a note of its own for the next start."""
+        Call it once all events of the frame are recorded, and without a lock: cutting and encoding
+        take milliseconds. Does not raise: a picture that fails is logged once and counted.
+        """
+        if not (self._snapshots.enabled and _is_best_view(event)):
+            return
+        state = event.after
+        found = DetectedObject(state.label, state.score, state.box_frac)
+        try:
+            jpeg = snapshot(frame.image, found, self._snapshots)
+        except Exception:  # whatever is wrong with the image, its events are recorded
+            if not self.pictures.failed:
+                log.exception("camera %s: no picture of a %s", state.camera, state.label)
+            self.pictures.failed += 1
+            return
+        self.pictures.add(self.encoder.snapshot(state.camera, state.label, jpeg))
+        if self._frigate:
+            self.pictures.add(frigate.snapshot(state.camera, state.label, jpeg))
+
+    def _record_for_frigate(self, event: ObjectEvent) -> None:
+        """Record the event as Frigate publishes it, with a note of its own for the next start."""
         snapshots, state = self._snapshots.enabled, event.after
         closing = interrupted(state)
         note = None if event.kind == "end" else note_of(frigate.event(closing, snapshots=snapshots))
@@ -205,13 +222,13 @@ class Uplink:
         return self._client.send(response)
 
     def send_pictures(self, *, again: bool) -> None:
-        """Send pictures that wait, or all there are."""
+        """Send the pictures that wait, or all of them again."""
         if again:
-            self.pictures.again()
+            self.pictures.send_again()
         self.pictures.send(self._client.send)
 
     def telemetry(self, message: Message) -> None:
-        """Publish what is soon out of date; what is not taken is counted."""
+        """Publish what is soon out of date; counted as lost if the connection does not take it."""
         if not self._client.send(message):
             self._lost += 1
 
@@ -222,36 +239,31 @@ class Uplink:
             self._on_connected()
 
 
-def subscriptions(config: Config, topics: Topics) -> Iterator[str]:
-    """Yield the topic filters of what is listened to: requests, and Home Assistant's start."""
-    if config.control.enabled:
-        yield topics.requests
-    if config.homeassistant.enabled:
-        yield BIRTH_TOPIC
-
-
-def _is_best_view(event: Event) -> TypeGuard[ObjectEvent]:
-    return isinstance(event, ObjectEvent) and (event.kind == "new" or event.reason == "better_view")
-
-
-# FOLDED:
-# Pictures on their way to the broker: the newest of each topic, sent again when it comes back.
-
-
 class Pictures:
-    """Retained pictures in memory. Any thread adds, the main thread sends.
+    """Retained pictures in memory: the newest of each topic, sent again after each connection.
+
+    Any thread adds, the main thread sends.
 
     Attributes:
         dropped: pictures that were never sent, because more than `MAX_BYTES` waited.
+        failed: pictures that could not be made.
     """
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Start without any."""
         self.dropped = 0
+        self.failed = 0
         self._lock = threading.Lock()
         self._newest: dict[str, Message] = {}
         self._waiting: set[str] = set()
+        self._new_topics: set[str] = set()
         self._bytes = 0
+
+    def take_new_topics(self) -> frozenset[str]:
+        """Return the topics that got a picture where there was none, since the last call."""
+        with self._lock:
+            new, self._new_topics = frozenset(self._new_topics), set()
+        return new
 
     def topics(self) -> frozenset[str]:
         """Return the topics on which there are pictures."""
@@ -259,8 +271,10 @@ class Pictures:
             return frozenset(self._newest)
 
     def add(self, picture: Message) -> None:
-        """Keep a picture in place of the one before it on its topic; the oldest may have to go."""
+        """Keep a picture in place of its topic's former one; drop the oldest beyond `MAX_BYTES`."""
         with self._lock:
+            if picture.topic not in self._newest:
+                self._new_topics.add(picture.topic)
             self._remove(picture.topic)
             self._newest[picture.topic] = picture
             self._waiting.add(picture.topic)
@@ -270,13 +284,13 @@ class Pictures:
                 self.dropped += oldest in self._waiting
                 self._remove(oldest)
 
-    def again(self) -> None:
-        """Send all of them again: the broker may have lost them."""
+    def send_again(self) -> None:
+        """Let all of them wait again: the broker may have lost them."""
         with self._lock:
             self._waiting = set(self._newest)
 
     def send(self, send: Callable[[Message], bool]) -> None:
-        """Send what waits, as long as it is taken."""
+        """Send what waits until one is not taken."""
         with self._lock:
             waiting = [m for topic, m in self._newest.items() if topic in self._waiting]
         for picture in waiting:
@@ -287,7 +301,7 @@ class Pictures:
                     self._waiting.discard(picture.topic)
 
     def keep_only(self, topics: frozenset[str]) -> None:
-        """Forget pictures on other topics."""
+        """Drop pictures on other topics."""
         with self._lock:
             for topic in self._newest.keys() - topics:
                 self._remove(topic)
@@ -298,8 +312,12 @@ class Pictures:
         self._bytes -= old.size_bytes if old else 0
 
 
-# FOLDED:
-# Messages kept as notes of the outbox: what the next start sends, should this run break off.
+def subscriptions(config: Config, topics: Topics) -> Iterator[str]:
+    """Yield the topic filters to subscribe to: requests, and Home Assistant's start."""
+    if config.control.enabled:
+        yield topics.requests
+    if config.homeassistant.enabled:
+        yield BIRTH_TOPIC
 
 
 def note_of(message: Message) -> bytes:
@@ -327,7 +345,7 @@ def message_of(value: bytes) -> Message:
 
 
 def messages_in(notes: Mapping[str, bytes], prefix: str = OPEN) -> dict[str, Message]:
-    """Return the messages among notes by key; what is damaged is logged and left out."""
+    """Return the messages among notes by key; damaged ones are logged and left out."""
     found: dict[str, Message] = {}
     for key, value in notes.items():
         if key.startswith(prefix):
@@ -343,10 +361,6 @@ def _checksum(message: Message) -> int:
     return zlib.crc32(message.payload, zlib.crc32(head.encode()))
 
 
-# FOLDED:
-# Counters of lines kept as notes of the outbox, so that they survive a restart.
-
-
 def count_notes(count: LineCount) -> dict[str, bytes]:
     """Return a counter as a note under its key."""
     value = json.dumps(asdict(count) | {"since": count.since.isoformat()})
@@ -354,14 +368,14 @@ def count_notes(count: LineCount) -> dict[str, bytes]:
 
 
 def counts_in(notes: Mapping[str, bytes]) -> list[LineCount]:
-    """Return the counters among notes; what is damaged is logged and left out."""
+    """Return the counters among notes; damaged ones are logged and left out."""
     counts = []
     for key, value in notes.items():
         if key.startswith(NOTE):
             try:
                 counts.append(_count(json.loads(value)))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                log.warning("note %s: damaged; the counter begins again", key)
+                log.warning("note %s: damaged; the counter starts from 0", key)
     return counts
 
 
@@ -377,3 +391,7 @@ def _count(stored: dict[str, Any]) -> LineCount:
         msg = f"expected a counter, got {count}"
         raise ValueError(msg)
     return count
+
+
+def _is_best_view(event: Event) -> TypeGuard[ObjectEvent]:
+    return isinstance(event, ObjectEvent) and (event.kind == "new" or event.reason == "better_view")

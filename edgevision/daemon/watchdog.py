@@ -1,7 +1,7 @@
-"""Whether the service makes progress, and how it is in words. Nothing here waits or acts.
+"""Whether every part of the service makes progress, and reporting it to systemd.
 
 A process that is alive proves nothing: systemd's watchdog is reset only while every part has
-done something lately, or is known to be unable to and is being tried again.
+made progress lately, or is known to be unable to and keeps trying.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What every part of the service has done lately.
+    """The progress of every part of the service. Nothing here waits or acts.
 
     Attributes:
-        inference_ns: monotonic stamp at which the inference thread last came round.
+        inference_ns: monotonic stamp at which the inference thread last completed a turn.
         inference_s: how long the longest of its recent turns took, in seconds.
-        publisher_turns: whether the publisher drains, or knows that the broker is away.
+        publisher_turns: whether the publisher sends, or knows that the broker is away.
         broker: the broker's address.
         connected: whether there is a connection to it.
         waiting: how many messages wait in the outbox.
@@ -42,7 +42,7 @@ class Progress:
     cameras: Sequence[CameraProgress]
 
     def stuck(self, now_ns: int, hang_s: float) -> tuple[str, ...]:
-        """Return what has made no progress for too long, in words; empty when all is well.
+        """Return what has made no progress for too long, as text; empty if nothing.
 
         Args:
             now_ns: monotonic time.
@@ -62,8 +62,8 @@ class Progress:
                 found.append(f"a frame of camera {camera.name} has no result for {result_s:.0f} s")
         return tuple(found)
 
-    def words(self, problems: Sequence[str]) -> str:
-        """Return one line for `systemctl status`: faults first, then how things are."""
+    def text(self, problems: Sequence[str]) -> str:
+        """Return one line for `systemctl status`: problems first, then cameras and broker."""
         online = sum(camera.status == "online" for camera in self.cameras)
         others = [f"{each.name} {each.status}" for each in self.cameras if each.status != "online"]
         cameras = f"{online} of {len(self.cameras)} cameras online"
@@ -78,15 +78,15 @@ def _silent_s(stamp_ns: int, now_ns: int) -> float:
     return (now_ns - stamp_ns) / NS_PER_S
 
 
-# FOLDED:
-# Telling systemd how the service is (sd_notify(3)); without systemd nothing happens.
-
-
 class SystemdNotifier:
-    """Sends state to the socket that systemd names in the environment."""
+    """Sends the service's state to systemd (sd_notify(3)); without systemd it does nothing.
+
+    Attributes:
+        watchdog_s: how long systemd waits for `alive`, in seconds; None without a watchdog.
+    """
 
     def __init__(self) -> None:
-        """Find the socket and the watchdog's time."""
+        """Read the socket's address and the watchdog's time from the environment."""
         self._address = os.environ.get("NOTIFY_SOCKET", "")
         if self._address.startswith("@"):  # abstract socket namespace
             self._address = "\0" + self._address[1:]
@@ -95,20 +95,20 @@ class SystemdNotifier:
         self.watchdog_s: float | None = int(usec) / 1e6 if usec.isdigit() else None
 
     def ready(self) -> None:
-        """Say that start-up is finished."""
+        """Report that start-up is finished."""
         self._send("READY=1")
 
     def stopping(self) -> None:
-        """Say that the service is ending."""
+        """Report that the service is ending."""
         self._send("STOPPING=1")
 
     def alive(self) -> None:
         """Reset the watchdog."""
         self._send("WATCHDOG=1")
 
-    def status(self, words: str) -> None:
+    def status(self, text: str) -> None:
         """Set the line that `systemctl status` shows."""
-        self._send(f"STATUS={words}")
+        self._send(f"STATUS={text}")
 
     def _send(self, state: str) -> None:
         if not self._address:
@@ -116,5 +116,5 @@ class SystemdNotifier:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
             try:
                 notify.sendto(state.encode(), self._address)
-            except OSError:  # systemd is gone or restarting; the watchdog would tell
+            except OSError:  # systemd restarts, or is gone: its watchdog acts
                 return

@@ -24,6 +24,7 @@ from edgevision.mqtt.outbox_file import (
     OutboxRow,
     UnusableFileError,
     drop_oldest,
+    events_in,
     insert,
     is_damage,
     is_locked,
@@ -328,9 +329,10 @@ class Outbox:
         self.bytes += made.bytes
         self.dropped += made.dropped
         bounds = self._bounds
-        full = bool(made.dropped["rows"] or made.dropped["bytes"]) or (
-            self._full and (self.rows >= bounds.max_rows or self.bytes >= bounds.max_bytes * 0.9)
-        )
+        full = bool(made.dropped["rows"] or made.dropped["bytes"])
+        if self._full and not full:
+            events, event_bytes = self._do(events_in)
+            full = events >= bounds.max_rows or event_bytes >= bounds.max_bytes * 0.9
         if full and not self._full:
             log.warning("outbox is full: the oldest messages are dropped from now on")
         self._full = full

@@ -40,14 +40,16 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 log = logging.getLogger(__name__)
 
-MAX_NOTES = 10_000
-
+# 64 cameras with 8 zones and counts of 80 labels retain 46,000 topics, each with a note.
+MAX_NOTES = 1 << 16
 MAX_NOTES_BYTES = 16 << 20
-
 MAX_KEY_BYTES = 512
+# A note may hold a whole message and its topic, or the names of all Home Assistant entities.
+MAX_NOTE_BYTES = 1 << 21
 
-# A note may hold a whole message and its topic.
-MAX_NOTE_BYTES = 1 << 19
+# State has bounds of its own, so that it never displaces an event: one message a topic.
+MAX_STATE_ROWS = 1 << 16
+MAX_STATE_BYTES = 32 << 20
 
 SCHEMA = """
 CREATE TABLE message (
@@ -433,28 +435,60 @@ def is_sound(row: OutboxRow) -> bool:
 def drop_oldest(
     db: sqlite3.Connection, made: Change, rows: int, size_bytes: int, bounds: OutboxConfig
 ) -> None:
-    """Delete what is above the bounds, the oldest events first, in the transaction of the caller.
+    """Delete the oldest events above the bounds, in the transaction of the caller.
+
+    State is not counted with the events and displaces none; it has `MAX_STATE_ROWS` and
+    `MAX_STATE_BYTES`.
 
     Args:
         db: the outbox.
         made: what the transaction has done so far; what is deleted is added.
         rows: how many messages there are now.
         size_bytes: of their topics and payloads.
-        bounds: what is kept.
+        bounds: what is kept of events.
     """
     if rows <= bounds.max_rows and size_bytes <= bounds.max_bytes:
         return
+    events, event_bytes = events_in(db)
+    excess = _excess(db, (events, event_bytes), (bounds.max_rows, bounds.max_bytes), retain=False)
+    state = (rows - events, size_bytes - event_bytes)
+    excess += _excess(db, state, (MAX_STATE_ROWS, MAX_STATE_BYTES), retain=True)
+    for number, why, size in excess:
+        db.execute("DELETE FROM message WHERE id = ?", (number,))
+        made.less([(size,)], why)
+
+
+def events_in(db: sqlite3.Connection) -> tuple[int, int]:
+    """Return how many events there are, without state, and the bytes of topics and payloads."""
+    query = "SELECT count(*), total(size_bytes) FROM message WHERE retain = 0"
+    rows, size_bytes = db.execute(query).fetchone()
+    return rows, int(size_bytes)
+
+
+def _excess(
+    db: sqlite3.Connection, found: tuple[int, int], bounds: tuple[int, int], *, retain: bool
+) -> list[tuple[int, str, int]]:
+    """Return id, exceeded bound and size of the oldest rows of a kind that are above its bounds.
+
+    Args:
+        db: the outbox.
+        found: how many rows of this kind there are, and their bytes.
+        bounds: how many rows and bytes are kept.
+        retain: whether it is state, else events.
+    """
+    (rows, size_bytes), (max_rows, max_bytes) = found, bounds
     excess: list[tuple[int, str, int]] = []
-    for number, size in db.execute("SELECT id, size_bytes FROM message ORDER BY retain, id"):
-        over = rows > bounds.max_rows
-        if not over and size_bytes <= bounds.max_bytes:
+    if rows <= max_rows and size_bytes <= max_bytes:
+        return excess
+    query = "SELECT id, size_bytes FROM message WHERE retain = ? ORDER BY id"
+    for number, size in db.execute(query, (retain,)):
+        over = rows > max_rows
+        if not over and size_bytes <= max_bytes:
             break
         excess.append((number, "rows" if over else "bytes", size))
         rows -= 1
         size_bytes -= size
-    for number, why, size in excess:
-        db.execute("DELETE FROM message WHERE id = ?", (number,))
-        made.less([(size,)], why)
+    return excess
 
 
 def _select(db: sqlite3.Connection, query: str, *values: object) -> Iterator[OutboxRow]:

@@ -28,7 +28,8 @@ TICK_S = 0.2
 
 LAST_TICK_S = 0.02  # while it ends
 
-# Messages recorded while the disk is busy; beyond them the oldest are dropped.
+# Events recorded while the disk is busy; beyond them the oldest are dropped. Of state the newest
+# of each topic waits besides, and displaces none.
 MAX_RECORDED = 1000
 
 # Acknowledged rows are deleted together with the next messages, or when so many or so old.
@@ -107,6 +108,7 @@ class Publisher:
         self._client: MqttClient | None = None
         self._news = threading.Condition()
         self._recorded: deque[Message] = deque()
+        self._states: dict[str, Message] = {}
         self._noted = NoteChanges()
         self._lost: Counter[str] = Counter()
         # Calls of `record`, and those of them whose message is stored or dropped, since the start.
@@ -163,6 +165,10 @@ class Publisher:
         if message.size_bytes > MAX_MESSAGE_BYTES:
             self._lost["oversize"] += 1
             log.warning("dropped a message of %d bytes on %s", message.size_bytes, message.topic)
+            return
+        if message.retain:
+            self._states.pop(message.topic, None)  # the newest goes last
+            self._states[message.topic] = message
             return
         if len(self._recorded) == MAX_RECORDED:
             self._recorded.popleft()
@@ -229,8 +235,9 @@ class Publisher:
 
     def _take(self) -> _Batch:
         with self._news:
-            messages = list(self._recorded)
+            messages = [*self._recorded, *self._states.values()]
             self._recorded.clear()
+            self._states.clear()
             self._woken = False
             return _Batch(messages, self._noted.pop(), self._count_recorded)
 
@@ -292,15 +299,14 @@ class Publisher:
         self._outbox.close()
 
     def _called(self) -> bool:
-        return bool(self._recorded or self._noted) or self._woken
+        return bool(self._recorded or self._states or self._noted) or self._woken
 
     def _may_end(self, stop_at_ns: int) -> bool:
         if self._clock.monotonic_ns() >= stop_at_ns:
             return True
         connected = self._client is not None and self._client.connected
-        return (
-            not self._recorded and not self._noted and not (connected and self._delivery.in_flight)
-        )
+        waiting = self._recorded or self._states or self._noted
+        return not waiting and not (connected and self._delivery.in_flight)
 
 
 # FOLDED:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgevision.events import Event, LineCount, ObjectState, Occupancy, Reason, Track
     from edgevision.frames import DetectedObject, Frame
 
-    OnEvents: TypeAlias = Callable[[Sequence[Event], Sequence[LineCount]], None]
+    OnEvents: TypeAlias = Callable[[str, Sequence[Event], Sequence[LineCount]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class CameraTracker:
             new_id: gives ids that are unique across cameras and restarts.
             clock: for what happens without a frame.
             line_counts: where the counters of lines start; those of other cameras are ignored.
-            on_events: called with what happened and the counters of lines after it, while the
-                lock is held: nothing else happens at the camera, so events are recorded in order.
+            on_events: called with the camera, what happened there and the counters of its lines
+                after it. The lock is held: nothing else happens there, so events are in order.
         """
         self.camera = camera
         self.settings = tracking_settings(config, camera)
@@ -200,7 +200,7 @@ class CameraTracker:
 
     def _recorded(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
         if events and self._on_events is not None:
-            self._on_events(events, self._scene.line_counts())
+            self._on_events(self.camera, events, self._scene.line_counts())
         return events
 
     def _later(self, frame: Frame) -> int:

@@ -18,7 +18,14 @@ from edgevision.clock import ManualClock, SystemClock
 from edgevision.config.mqtt import MqttConfig
 from edgevision.config.overrides import Overrides
 from edgevision.config.settings import Config
-from edgevision.daemon.control import MAX_UNSENT, MAX_WAITING, UNSENT_NS, Control, ServiceInfo
+from edgevision.daemon.control import (
+    MAX_UNSENT,
+    MAX_WAITING,
+    UNSENT_NS,
+    ArrivedRequest,
+    ControlHandler,
+    Mailbox,
+)
 from edgevision.errors import ConfigError, SourceError
 from edgevision.mqtt.client import MqttClient
 from edgevision.mqtt.message import Message, Topics
@@ -44,6 +51,8 @@ class Played:
         self.told: list[tuple[str, ...]] = []
         self.fault: Exception | None = None
         self.restart_reasons: tuple[str, ...] = ()
+        self.model_name, self.backend_name = "m", "numpy"
+        self.started_at = datetime(2026, 1, 1, tzinfo=UTC)
 
     def set_config(self, config: Config) -> None:
         self._tell("set_config")
@@ -59,17 +68,32 @@ class Played:
     def reset(self, camera: str, line: str | None) -> None:
         self._tell("reset", camera, str(line))
 
-    def info(self) -> ServiceInfo:
-        return ServiceInfo("m", "numpy", datetime(2026, 1, 1, tzinfo=UTC), self.restart_reasons)
-
     def _tell(self, *words: str) -> None:
         if self.fault is not None:
             raise self.fault
         self.told.append(words)
 
 
+def take(control: ControlHandler, mailbox: Mailbox, message: Message) -> None:
+    """Do what the daemon does on the network thread."""
+    request = control.accept(message)
+    if request is not None:
+        mailbox.ask(request)
+
+
+def turn(control: ControlHandler, mailbox: Mailbox) -> None:
+    """Do what the daemon does on the main thread."""
+    control.send_unsent()
+    for mail in mailbox.incoming(0.0):
+        assert isinstance(mail, ArrivedRequest)
+        control.answer(mail)
+    control.answer_refused(mailbox.take_overflow())
+
+
 @dataclass
 class Rig:
+    """A control handler and its mailbox, as in the daemon, without threads."""
+
     folder: Path
     service: Played = field(default_factory=Played)
     clock: ManualClock = field(default_factory=ManualClock)
@@ -77,16 +101,23 @@ class Rig:
     takes: bool = True
 
     def __post_init__(self) -> None:
-        self.control = Control(
+        self.control = ControlHandler(
             self.service, Overrides(self.folder), send=self._send, clock=self.clock
         )
+        self.mailbox = Mailbox(self.clock)
+
+    def take(self, message: Message) -> None:
+        take(self.control, self.mailbox, message)
+
+    def turn(self) -> None:
+        turn(self.control, self.mailbox)
 
     def ask(self, verb: str, payload: Any = b"", *, retain: bool = False) -> dict[str, Any]:
         """Make a request and return the only response."""
         before = len(self.sent)
         content = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        self.control.take(Message(f"edgevision/porch/request/{verb}", content, 1, retain))
-        self.control.turn()
+        self.take(Message(f"edgevision/porch/request/{verb}", content, 1, retain))
+        self.turn()
         assert len(self.sent) == before + 1
         message = self.sent[-1]
         body: dict[str, Any] = json.loads(message.payload)
@@ -235,15 +266,15 @@ def test_no_retained_request_is_executed(rig: Rig, verb: str) -> None:
     ],
 )
 def test_what_a_broker_sends_on_other_topics_is_passed_over(rig: Rig, topic: str) -> None:
-    rig.control.take(Message(topic, b"{}", 1))
-    rig.control.turn()
+    rig.take(Message(topic, b"{}", 1))
+    rig.turn()
     assert rig.sent == []
 
 
 def test_where_control_is_switched_off_nothing_is_answered(rig: Rig) -> None:
     rig.service.config = Config.model_validate(CONFIG | {"control": {"enabled": False}})
-    rig.control.take(Message("edgevision/porch/request/info", b"", 1))
-    rig.control.turn()
+    rig.take(Message("edgevision/porch/request/info", b"", 1))
+    rig.turn()
     assert rig.sent == []
 
 
@@ -297,14 +328,14 @@ def test_a_response_above_the_bound_is_replaced_by_an_error(rig: Rig) -> None:
 def test_more_requests_than_fit_are_refused_with_one_response_and_counted(rig: Rig) -> None:
     request = Message("edgevision/porch/request/reload", b"", 1)
     for _ in range(MAX_WAITING + 50):
-        rig.control.take(request)
-    rig.control.turn()
+        rig.take(request)
+    rig.turn()
     assert len(rig.service.told) == MAX_WAITING
     assert len(rig.sent) == MAX_WAITING + 1
     last = json.loads(rig.sent[-1].payload)
     assert last["error"] == "expected at most 100 requests at once, got 50 more: refused"
     assert rig.sent[-1].topic == "edgevision/porch/response/unknown"
-    assert rig.control.refused == 50
+    assert rig.mailbox.refused == 50
 
 
 def test_a_turn_ends_after_a_tenth_of_a_second_and_the_next_goes_on(rig: Rig) -> None:
@@ -314,10 +345,10 @@ def test_a_turn_ends_after_a_tenth_of_a_second_and_the_next_goes_on(rig: Rig) ->
     rig.service.reset = slow  # type: ignore[method-assign]
     request = Message("edgevision/porch/request/reset", b'{"camera": "yard"}', 1)
     for _ in range(5):
-        rig.control.take(request)
+        rig.take(request)
     counts = []
     for _ in range(3):
-        rig.control.turn()
+        rig.turn()
         counts.append(len(rig.sent))
     assert counts == [2, 4, 5]
 
@@ -326,10 +357,10 @@ def test_a_response_waits_for_the_connection_and_they_keep_their_order(rig: Rig)
     rig.takes = False
     for transaction in range(3):
         body = json.dumps({"transaction": transaction}).encode()
-        rig.control.take(Message("edgevision/porch/request/reload", body, 1))
-    rig.control.turn()
+        rig.take(Message("edgevision/porch/request/reload", body, 1))
+    rig.turn()
     rig.takes = True
-    rig.control.turn()
+    rig.turn()
     assert [json.loads(each.payload)["transaction"] for each in rig.sent] == [0, 1, 2]
     assert rig.control.unanswered == 0
 
@@ -339,14 +370,14 @@ def test_responses_that_cannot_be_sent_are_bounded_given_up_after_10_s_and_count
 ) -> None:
     rig.takes = False
     for _ in range(MAX_UNSENT + 4):
-        rig.control.take(Message("edgevision/porch/request/reload", b"", 1))
-    rig.control.turn()
+        rig.take(Message("edgevision/porch/request/reload", b"", 1))
+    rig.turn()
     assert rig.control.unanswered == 4
     rig.clock.advance(UNSENT_NS / 1e9 + 1)
-    rig.control.turn()
+    rig.turn()
     assert rig.control.unanswered == MAX_UNSENT + 4
     rig.takes = True
-    rig.control.turn()
+    rig.turn()
     assert rig.sent == []
 
 
@@ -364,13 +395,16 @@ class Board:
     def __post_init__(self) -> None:
         self.service = Played()
         clock = SystemClock()
-        self.control = Control(self.service, Overrides(self.folder), send=self._send, clock=clock)
+        self.mailbox = Mailbox(clock)
+        self.control = ControlHandler(
+            self.service, Overrides(self.folder), send=self._send, clock=clock
+        )
         self.client = MqttClient(
             MqttConfig.model_validate({"port": self.port, "protocol": self.protocol}),
             client_id="board",
             subscribe=[Topics("edgevision/porch").requests],
             retained=False,
-            on_message=self.control.take,
+            on_message=lambda message: take(self.control, self.mailbox, message),
         )
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -383,7 +417,7 @@ class Board:
 
     def _run(self) -> None:
         while not self.ended.wait(0.01):
-            self.control.turn()
+            turn(self.control, self.mailbox)
 
     def stop(self) -> None:
         self.ended.set()
@@ -455,8 +489,8 @@ def test_a_flood_of_requests_leaves_the_connection_up_and_the_next_one_is_answer
     board.thread.join(5)
     for _ in range(5000):
         publish("edgevision/porch/request/reload", b"x" * 100, 0)
-    wait_until(lambda: board.control.refused >= 100, 30)
-    assert len(board.control._arrived) == MAX_WAITING
+    wait_until(lambda: board.mailbox.refused >= 100, 30)
+    assert board.mailbox._queue.qsize() == MAX_WAITING
     board.ended.clear()
     board.thread = threading.Thread(target=board._run, daemon=True)
     board.thread.start()

@@ -56,7 +56,7 @@ def test_a_broker_that_has_lost_its_memory_gets_them_again() -> None:
     pictures, broker = Pictures(), Broker(9)
     pictures.add(picture("cat"))
     pictures.send(broker.send)
-    pictures.again()
+    pictures.send_again()
     pictures.send(broker.send)
     assert len(broker.got) == 2
 
@@ -69,7 +69,7 @@ def test_too_many_bytes_push_out_the_oldest_and_count_those_never_sent() -> None
     for topic in ("lost", "kept", "new"):
         pictures.add(picture(topic, third))
     assert pictures.dropped == 1
-    pictures.again()
+    pictures.send_again()
     broker.got.clear()
     pictures.send(broker.send)
     assert [message.topic for message in broker.got] == ["kept", "new"]

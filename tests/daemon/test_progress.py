@@ -82,7 +82,7 @@ def test_a_slow_network_takes_its_turns_camera_by_camera() -> None:
 def test_the_words_name_what_is_not_well_before_what_is() -> None:
     door = replace(YARD, name="door", status="stalled")
     parts = progress(YARD, door, connected=False, waiting=3)
-    assert parts.words(["outbox: in memory, the disk is full"]) == (
+    assert parts.text(["outbox: in memory, the disk is full"]) == (
         "outbox: in memory, the disk is full; 1 of 2 cameras online (door stalled), "
         "trying to reach 127.0.0.1:1883, 3 messages wait"
     )
@@ -91,5 +91,5 @@ def test_the_words_name_what_is_not_well_before_what_is() -> None:
 @pytest.mark.parametrize("waiting", [0, 7])
 def test_the_words_of_a_service_that_is_well_are_short(waiting: int) -> None:
     more = ", 7 messages wait" if waiting else ""
-    words = progress(YARD, waiting=waiting).words([])
+    words = progress(YARD, waiting=waiting).text([])
     assert words == f"1 of 1 cameras online, connected to 127.0.0.1:1883{more}"

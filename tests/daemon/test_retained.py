@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.daemon.retained_state import Retained
+from edgevision.daemon.retained_state import RetainedTopics
 from edgevision.mqtt.message import Message
 
 
@@ -38,46 +38,46 @@ def state(topic: str, text: str) -> Message:
 
 
 def test_a_state_is_recorded_once_and_again_only_when_it_changes() -> None:
-    store, retained = Store(), Retained({})
+    store, retained = Store(), RetainedTopics({})
     for text in ("1", "1", "2", "2"):
         retained.want_only([state("yard/count", text)])
-        retained.tell(store.record, everything=False)
+        retained.publish(store.record, everything=False)
     assert store.recorded == 2
     assert store.retained == {"yard/count": b"2"}
 
 
 def test_after_a_connection_everything_is_recorded_again() -> None:
-    store, retained = Store(), Retained({})
+    store, retained = Store(), RetainedTopics({})
     retained.want_only([state("a", "1"), state("b", "2")])
-    retained.tell(store.record, everything=False)
+    retained.publish(store.record, everything=False)
     store.retained.clear()
-    retained.tell(store.record, everything=True)
+    retained.publish(store.record, everything=True)
     assert store.retained == {"a": b"1", "b": b"2"}
 
 
 def test_what_was_configured_before_a_restart_and_is_no_more_is_taken_back() -> None:
-    store, retained = Store(), Retained({})
+    store, retained = Store(), RetainedTopics({})
     retained.want_only([state("drive/count", "1"), state("lawn/count", "0")])
-    retained.tell(store.record, everything=False)
-    restarted = Retained(store.notes)
+    retained.publish(store.record, everything=False)
+    restarted = RetainedTopics(store.notes)
     restarted.want_only([state("lawn/count", "0")])
-    restarted.tell(store.record, everything=True)
+    restarted.publish(store.record, everything=True)
     assert store.retained == {"lawn/count": b"0"}
     assert store.notes == {"topic/lawn/count": b""}
 
 
 def test_a_picture_stays_as_long_as_there_may_be_one_and_is_taken_back_afterwards() -> None:
-    store, retained = Store(), Retained({})
+    store, retained = Store(), RetainedTopics({})
     store.retained["yard/Cat/snapshot"] = b"jpeg"
     cat = frozenset({"yard/Cat/snapshot"})
     retained.hold(cat | {"yard/Dog/snapshot"}, used=cat)
-    retained.tell(store.record, everything=True)
-    restarted = Retained(store.notes)
+    retained.publish(store.record, everything=True)
+    restarted = RetainedTopics(store.notes)
     restarted.hold(cat, used=frozenset())
-    restarted.tell(store.record, everything=True)
+    restarted.publish(store.record, everything=True)
     assert store.retained == {"yard/Cat/snapshot": b"jpeg"}
     restarted.hold(frozenset(), used=frozenset())
-    restarted.tell(store.record, everything=False)
+    restarted.publish(store.record, everything=False)
     assert store.retained == {}
     assert store.notes == {}
 
@@ -91,10 +91,10 @@ def test_a_picture_stays_as_long_as_there_may_be_one_and_is_taken_back_afterward
 def test_the_broker_always_holds_exactly_what_is_wanted(
     steps: list[tuple[dict[str, str], bool]],
 ) -> None:
-    store, retained = Store(), Retained({})
+    store, retained = Store(), RetainedTopics({})
     for wanted, restarts in steps:
         if restarts:
-            retained = Retained(store.notes)
+            retained = RetainedTopics(store.notes)
         retained.want_only(state(topic, text) for topic, text in wanted.items())
-        retained.tell(store.record, everything=False)
+        retained.publish(store.record, everything=False)
         assert store.retained == {topic: text.encode() for topic, text in wanted.items()}

@@ -274,6 +274,8 @@ class _Played:
     """A service that does whatever it is asked."""
 
     labels = ("Person", "Cat")
+    restart_reasons: tuple[str, ...] = ()
+    model_name, backend_name = "m", "numpy"
 
     def __init__(self, config: Any) -> None:
         self.config = self.file_config = config
@@ -290,19 +292,18 @@ class _Played:
     def snapshot(self, camera: str) -> tuple[str, int]:
         return f"edgevision/porch/{camera}/snapshot", 1
 
-    def info(self) -> Any:
+    @property
+    def started_at(self) -> Any:
         from datetime import UTC, datetime
 
-        from edgevision.daemon.control import ServiceInfo
-
-        return ServiceInfo("m", "numpy", datetime(2026, 1, 1, tzinfo=UTC))
+        return datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def request(folder: Path) -> Callable[[bytes], str]:
     from edgevision.clock import ManualClock
     from edgevision.config.overrides import Overrides
     from edgevision.config.settings import Config
-    from edgevision.daemon.control import Control
+    from edgevision.daemon.control import ArrivedRequest, ControlHandler, Mailbox
     from edgevision.mqtt.message import Message, is_topic
     from edgevision.mqtt.requests import VERBS, ResponseMessage
 
@@ -316,13 +317,19 @@ def request(folder: Path) -> Callable[[bytes], str]:
         sent.append(message)
         return True
 
-    control = Control(_Played(config), Overrides(folder), send=send, clock=ManualClock())
+    clock = ManualClock()
+    mailbox = Mailbox(clock)
+    control = ControlHandler(_Played(config), Overrides(folder), send=send, clock=clock)
 
     def feed(content: bytes) -> str:
         kind = content[0] if content else 0
         topic = f"edgevision/porch/request/{verbs[kind % len(verbs)]}"
-        control.take(Message(topic, content[1:], 1, retain=kind > 250))
-        control.turn()
+        arrived = control.accept(Message(topic, content[1:], 1, retain=kind > 250))
+        if arrived is not None:
+            mailbox.ask(arrived)
+        for mail in mailbox.incoming(0.0):
+            if isinstance(mail, ArrivedRequest):
+                control.answer(mail)
         [message] = sent
         sent.clear()
         if not is_topic(message.topic) or message.retain or message.qos != 1:

@@ -19,8 +19,14 @@ from hypothesis import strategies as st
 from edgevision.clock import ManualClock
 from edgevision.config.settings import OutboxConfig
 from edgevision.mqtt.message import Message
-from edgevision.mqtt.outbox import Outbox
-from edgevision.mqtt.outbox_file import MAX_ASIDE, MAX_NOTE_BYTES, MAX_NOTES, MAX_NOTES_BYTES
+from edgevision.mqtt.outbox import MAX_MESSAGE_BYTES, Outbox
+from edgevision.mqtt.outbox_file import (
+    MAX_ASIDE,
+    MAX_NOTE_BYTES,
+    MAX_NOTES,
+    MAX_NOTES_BYTES,
+    MAX_STATE_BYTES,
+)
 from edgevision.mqtt.outbox_file import VERSION as SCHEMA_VERSION
 
 BOUNDS = OutboxConfig()
@@ -141,11 +147,26 @@ def test_above_max_rows_the_oldest_events_go_and_are_counted(
 ) -> None:
     with opened(path, clock, OutboxConfig(max_rows=100)) as outbox:
         outbox.commit([state(0, "s"), *(event(n) for n in range(1, 106))])
-        assert numbers(outbox) == [0, *range(7, 106)]
-        assert outbox.dropped == {"rows": 6}
+        assert numbers(outbox) == [0, *range(6, 106)]
+        assert outbox.dropped == {"rows": 5}
         assert outbox.problems == ("outbox is full: the oldest messages are dropped",)
         outbox.commit(done=[row.id for row in outbox.oldest(50)])
         assert outbox.problems == ()
+
+
+def test_state_above_its_own_bound_displaces_the_oldest_state_and_no_event(
+    path: Path, clock: ManualClock
+) -> None:
+    large = MAX_MESSAGE_BYTES - 1000
+    states = MAX_STATE_BYTES // large + 2
+    with opened(path, clock, OutboxConfig(max_rows=100, max_bytes=1 << 20)) as outbox:
+        outbox.commit([event(n) for n in range(100)])
+        for n in range(states):
+            outbox.commit([Message(f"s{n}", bytes(large), 1, retain=True)])
+        found = outbox.oldest(1000)
+        assert [row.topic for row in found if row.retain][:2] == ["s2", "s3"]
+        assert sum(not row.retain for row in found) == 100
+        assert outbox.dropped == {"bytes": 2}
 
 
 def test_above_max_bytes_the_oldest_go_and_are_counted(path: Path, clock: ManualClock) -> None:
@@ -196,7 +217,7 @@ def test_age_counts_the_uptime_of_all_runs_and_not_the_time_between(
 
 @dataclass
 class Model:
-    """What an outbox of 100 rows and 1 MiB is to hold."""
+    """What an outbox of 100 rows and 1 MiB of events is to hold; state is besides."""
 
     rows: list[Message] = field(default_factory=list)
     dropped: int = 0
@@ -208,9 +229,9 @@ class Model:
             if message.retain:
                 self.rows = [r for r in self.rows if not (r.retain and r.topic == message.topic)]
             self.rows.append(message)
-        while len(self.rows) > 100 or sum(r.size_bytes for r in self.rows) > 1 << 20:
-            events = [r for r in self.rows if not r.retain]
-            self.rows.remove((events or self.rows)[0])
+        events = [r for r in self.rows if not r.retain]
+        while len(events) > 100 or sum(r.size_bytes for r in events) > 1 << 20:
+            self.rows.remove(events.pop(0))
             self.dropped += 1
 
     def sorted(self) -> list[Message]:

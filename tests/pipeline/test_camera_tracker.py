@@ -31,7 +31,7 @@ class Yard:
             Config.model_validate(config),
             new_id=map(str, itertools.count(1)).__next__,
             clock=self.clock,
-            on_events=lambda events, _counts: self.recorded.extend(events),
+            on_events=lambda _camera, events, _counts: self.recorded.extend(events),
         )
         self._numbers = itertools.count()
 
