@@ -317,7 +317,7 @@ def test_a_graph_swapped_after_its_check_is_not_what_runs(fake_model: FakeModel)
     os.truncate(fake_model.folder / "int8.onnx", 0)
     backend = OnnxRuntimeBackend(model, RuntimeConfig(threads=1), graph=content)
     height, width = model.card.input.height, model.card.input.width
-    assert backend.run(np.zeros((1, height, width, 3), np.uint8)).class_logits.shape == (6, 4)
+    assert backend.run(np.zeros((1, height, width, 3), np.uint8))["logits"].shape == (6, 4)
     with pytest.raises(ModelError, match=r"int8\.onnx: expected .* got 0 bytes"):
         OnnxRuntimeBackend(model, RuntimeConfig(threads=1))
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from edgevision.clock import elapsed_ms
 from edgevision.config.camera import MotionConfig
 from edgevision.config.faults import scene_faults
+from edgevision.detection.decoder import make_decoder
 from edgevision.detection.motion import MotionDetector, MotionGate
 from edgevision.detection.regions import Regions, in_window, merge
-from edgevision.detection.ssd import Detector
 from edgevision.errors import ConfigError
 from edgevision.events import EventIds
 from edgevision.frames import DetectedObject, FrameResult, StageLatency
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgevision.clock import Clock
     from edgevision.config.camera import CameraConfig, DetectionConfig
     from edgevision.config.settings import Config
+    from edgevision.detection.decoder import Decoder
     from edgevision.detection.regions import Crop
     from edgevision.frames import U8, Detections, Frame
     from edgevision.inference.backend import Backend
@@ -127,7 +128,7 @@ class Pipeline:
         self._watchers = watchers or make_watchers(
             config, new_id=EventIds(clock.wall()).next, clock=clock
         )
-        self._detectors = make_detectors(model, config, lowest_score=lowest_score)
+        self._decoders = make_detectors(model, config, lowest_score=lowest_score)
         self._glances = {
             name: Glance(camera, config.detection_of(name))
             for name, camera in config.cameras.items()
@@ -179,15 +180,15 @@ class Pipeline:
         now_ns = self._clock.monotonic_ns
         frame, prepared = ready.frame, ready.prepared
         taken_ns = now_ns()
-        detector = self._detectors[frame.camera]
+        decoder = self._decoders[frame.camera]
         # Each decoded before the next run, which may use the memory of its outputs again.
         crops = [
-            in_window(crop.window_frac, detector.detect(self._backend.run(crop.image)))
+            in_window(crop.window_frac, decoder.decode(self._backend.run(crop.image)))
             for crop in ready.crops
         ]
-        raw = self._backend.run(prepared.image)
+        outputs = self._backend.run(prepared.image)
         inferred_ns = now_ns()
-        detections = prepared.geometry.to_frame(detector.detect(raw))
+        detections = prepared.geometry.to_frame(decoder.decode(outputs))
         if crops:
             detections = merge(detections, crops)
         candidates = self._name(detections)
@@ -262,13 +263,14 @@ class Pipeline:
 
 def make_detectors(
     model: Model, config: Config, *, lowest_score: float = 1.0
-) -> dict[str, Detector]:
-    """Return a detector for each camera, down to what its tracker takes or to a lower score.
+) -> dict[str, Decoder]:
+    """Return a decoder for each camera, down to what its tracker takes or to a lower score.
 
     Raises:
         ConfigError: settings name labels that the model does not have; all of them.
+        ModelError: the model's decoder is unknown or cannot use the card.
     """
-    detectors: dict[str, Detector] = {}
+    decoders: dict[str, Decoder] = {}
     faults: list[str] = list(scene_faults(model, config))
     for name in config.cameras:
         try:
@@ -276,12 +278,12 @@ def make_detectors(
             key = f"cameras.{name}.detection" if own else "detection"
             detection = config.detection_of(name)
             lowest = partial(_lowest, detection, lowest_score)
-            detectors[name] = Detector(model, detection, key=key, lowest=lowest)
+            decoders[name] = make_decoder(model, detection, key=key, lowest=lowest)
         except ConfigError as error:
             faults += error.faults
     if faults:
         raise ConfigError(*dict.fromkeys(faults))
-    return detectors
+    return decoders
 
 
 def _lowest(detection: DetectionConfig, lowest_score: float, label: str) -> float:
