@@ -290,7 +290,7 @@ def test_any_json_value_in_place_of_any_part_of_a_card_is_refused_or_taken(
 
 @pytest.mark.parametrize("name", ["card.json", "labels.txt", "int8.onnx"])
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (os.mkfifo, "a FIFO, not a file"),
         (lambda path: path.symlink_to("/dev/zero"), "a link, not a file"),
@@ -299,11 +299,13 @@ def test_any_json_value_in_place_of_any_part_of_a_card_is_refused_or_taken(
     ids=["FIFO", "device", "outside"],
 )
 def test_what_is_no_file_of_the_model_folder_is_refused_at_once(
-    fake_model: FakeModel, name: str, make: Callable[[Path], object], words: str
+    fake_model: FakeModel, name: str, make: Callable[[Path], object], message: str
 ) -> None:
     (fake_model.folder / name).unlink()
     make(fake_model.folder / name)
-    with pytest.raises(ModelError, match=rf"{name}: cannot be read \({words}\): expected a model"):
+    with pytest.raises(
+        ModelError, match=rf"{name}: cannot be read \({message}\): expected a model"
+    ):
         load_model(fake_model.folder)
 
 

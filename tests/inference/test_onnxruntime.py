@@ -37,7 +37,7 @@ def test_a_white_image_gives_the_cat_a_logit_of_4(loaded_model: Model) -> None:
     assert raw["logits"][CAT_ANCHOR, LABELS.index("Cat")] == pytest.approx(4.0)
 
 
-def test_the_offsets_are_told_from_the_logits_by_name_and_not_by_place(
+def test_offsets_and_logits_are_distinguished_by_name_and_not_by_position(
     fake_model: FakeModel,
 ) -> None:
     fake_model.change_card(outputs={"box_offsets": "logits", "class_logits": "offsets"})
