@@ -1,9 +1,12 @@
 """The records that travel from the camera to the broker, in that order.
 
-Each room takes one type and gives the next, so two steps cannot be swapped by accident.
-Coordinates change space in two places only: `detection.boxes.decode_boxes` (SSD offsets to
-fractions of the model input) and `inference.preprocess.InputGeometry.to_frame` (fractions
-of the model input to fractions of the frame).
+Each package takes one type and returns the next, so two steps cannot be swapped by accident.
+Between a frame and its detections lie the network's outputs, float32 arrays by name.
+Coordinates change space in three places only: the decoder named on the model card (the
+network's outputs to fractions of the model input; `detection.ssd.decode_boxes`),
+`inference.preprocess.InputGeometry.to_frame` (fractions of the model input to fractions of the
+frame) and, for an image that is a crop, `detection.regions.in_window` (fractions of the model
+input to fractions of the frame that the crop was cut from).
 """
 
 from __future__ import annotations
@@ -24,9 +27,7 @@ if TYPE_CHECKING:
     from edgevision.events import Event, Track
 
 U8: TypeAlias = NDArray[np.uint8]
-
 F32: TypeAlias = NDArray[np.float32]
-
 I64: TypeAlias = NDArray[np.int64]
 
 
@@ -53,7 +54,7 @@ class Frame:
     captured_at: datetime
 
     def __post_init__(self) -> None:
-        """Refuse what no later step could use."""
+        """Reject an image that no later step could use."""
         image = self.image
         channels = image.shape[2] if image.ndim == 3 else 1
         usable = image.dtype == np.uint8 and image.ndim in {2, 3} and channels in {1, 3, 4}
@@ -66,28 +67,15 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class RawOutputs:
-    """What an SSD network emits for one image, a = number of anchors.
-
-    Attributes:
-        box_offsets: float32 [a, 4], (ty, tx, th, tw) relative to the anchors.
-        class_logits: float32 [a, c], before the sigmoid; the background class included.
-    """
-
-    box_offsets: F32
-    class_logits: F32
-
-
-@dataclass(frozen=True, slots=True)
 class Detections:
     """The objects found in one image, best score first; n may be 0.
 
     Attributes:
         boxes: float32 [n, 4], corners (x0, y0, x1, y1), as fractions of the model input
-            when they leave the detection room and of the frame, clipped to 0..1, after
+            as the decoder returns them, and of the frame, clipped to 0..1, after
             `InputGeometry.to_frame`.
         scores: float32 [n], 0..1.
-        class_ids: int64 [n], line numbers of the model's label file, from 0.
+        class_ids: int64 [n], line numbers in the model's label file, from 0.
     """
 
     boxes: F32
@@ -101,13 +89,13 @@ class Detections:
 
 @dataclass(frozen=True, slots=True)
 class DetectedObject:
-    """One object as it is published.
+    """One detected object as it is published.
 
     Attributes:
         label: the class name from the model's label file.
         score: 0..1.
-        box_frac: (x, y, w, h), left upper corner and size as fractions of the frame.
-        track_id: id of the object that it belongs to, once that is confirmed.
+        box_frac: (x, y, w, h), top left corner and size as fractions of the frame.
+        track_id: id of the track it belongs to, once that is confirmed.
     """
 
     label: str
@@ -125,8 +113,8 @@ class StageLatency:
         preprocess: resize to the model input.
         inference: the network.
         decode: thresholds, box decoding and non-maximum suppression.
-        tracking: objects over time, zones, lines and their events.
-        total: from arrival to the finished result.
+        tracking: tracks, zones, lines and their events.
+        total: from the frame's arrival to the finished result.
     """
 
     capture: float
@@ -144,15 +132,16 @@ class FrameResult:
     Attributes:
         camera: the camera's name in the configuration.
         frame: the frame's sequence number.
-        captured_at: time of day of its arrival, UTC.
+        captured_at: time of day at its arrival, UTC.
         captured_ns: monotonic stamp of its arrival.
         frame_size_px: (width, height) as captured, after rotation.
         latency_ms: where the time went.
-        objects: what was found, best score first.
-        candidates: all boxes down to the weak ones that only the tracker takes, best score first.
-        tracks: the confirmed objects; none where nothing is tracked.
-        events: what is to be told of them.
-        inferred: False for a frame of a still scene, in which nothing was looked for.
+        objects: the detected objects, best score first.
+        candidates: all boxes, including the weak ones that only the tracker uses, best score
+            first.
+        tracks: the confirmed tracks; none where tracking is off.
+        events: the events of this frame, to be published.
+        inferred: False for a frame of a still scene, which was not run through the network.
     """
 
     camera: str
@@ -170,16 +159,16 @@ class FrameResult:
 
 @dataclass(frozen=True, slots=True)
 class FrameCounts:
-    """How many frames of a camera went which way since it was started.
+    """What became of a camera's frames since the camera was started.
 
     Attributes:
         captured: frames that the camera delivered.
-        inferred: frames that the network has seen.
-        published: results that the MQTT connection took.
+        inferred: frames that were run through the network.
+        published: results that the MQTT connection accepted.
         still: frames that were not inferred because nothing moved.
         overwritten: frames that a newer one replaced before they were inferred.
         unusable: frames that could not be decoded, prepared or inferred.
-        unpublished: results that the MQTT connection did not take.
+        unpublished: results that the MQTT connection did not accept.
     """
 
     captured: int
@@ -193,16 +182,16 @@ class FrameCounts:
 
 @dataclass(frozen=True, slots=True)
 class CameraMetrics:
-    """What is measured of one camera.
+    """The metrics of one camera.
 
     Attributes:
         camera: name of the camera.
-        measured_at: wall clock.
-        capture_fps: frames a second that arrive, 0.0 while the camera delivers none.
-        inference_fps: frames a second that are inferred.
-        publish_fps: results a second that are published.
+        measured_at: time of day, UTC.
+        capture_fps: frames captured per second, 0.0 while the camera delivers none.
+        inference_fps: frames inferred per second.
+        publish_fps: results published per second.
         frames: counts since the camera was started.
-        reconnects: how many times the camera was opened again.
+        reconnects: how many times the camera was reopened.
         latency_ms: percentiles by stage, in milliseconds; None before the first published result.
     """
 

@@ -1,8 +1,13 @@
 """The model card: the only contract between building a model and running it.
 
 A model is a folder with `card.json` and the files that the card names. Every file is read
-once, bounded in size, checked against the card's SHA-256 and handed on as bytes, so what
-was checked is what is run.
+once, bounded in size, checked against the card's SHA-256 and passed on as bytes, so what was
+checked is what runs.
+
+A detection model's card also says which decoder turns the network's outputs into boxes:
+`decoder: {kind: ...}` with that decoder's parameters. A card without `decoder` is an SSD's, with
+`outputs`, `anchors`, `box_coder` and `score` at the top of the card or under
+`decoder: {kind: ssd}`.
 """
 
 from __future__ import annotations
@@ -30,22 +35,21 @@ if TYPE_CHECKING:
 
 
 CARD_NAME = "card.json"
-
 MAX_CARD_BYTES = 1 << 20
-
 MAX_FILE_BYTES = 512 << 20
-
 MAX_ANCHORS = 1_000_000
 
-# A plain file name: no folder, no leading dot, and such a file is read only if it is no link, so
-# a card cannot reach outside its folder.
+# A plain file name: no folder, no leading dot. Links are not followed when such a file is read,
+# so a card cannot reach outside its folder.
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
-
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
 Side = Annotated[int, Field(ge=1, le=8192)]
-
+Axis = Annotated[int, Field(ge=1, le=100_000_000)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+# What an SSD's card may have at the top or under `decoder: {kind: ssd}`.
+SSD = "ssd"
+SSD_KEYS = frozenset({"outputs", "anchors", "box_coder", "score"})
 
 
 class _CardPart(BaseModel):
@@ -60,7 +64,7 @@ class CardFile(_CardPart):
 
 
 class InputSpec(_CardPart):
-    """What the network takes: one image as `cv2.resize` gives it."""
+    """The network's input: one image as `cv2.resize` returns it."""
 
     name: str
     width: Side
@@ -68,12 +72,17 @@ class InputSpec(_CardPart):
     layout: Literal["NHWC"] = "NHWC"
     dtype: Literal["uint8"] = "uint8"
     colour_order: Literal["BGR"] = "BGR"
-    scaling: str = Field(description="what the first convolution has folded in, in words")
+    scaling: str = Field(description="what is folded into the first convolution, as text")
     resize: Literal["linear_exact"] = "linear_exact"
 
 
 class OutputSpec(_CardPart):
-    """Names of the graph's outputs."""
+    """Names of an SSD graph's outputs, a = number of anchors, c = number of labels.
+
+    Attributes:
+        box_offsets: float32 [1, a, 4], (ty, tx, th, tw) relative to the anchors.
+        class_logits: float32 [1, a, c], before the sigmoid; the background class included.
+    """
 
     box_offsets: str
     class_logits: str
@@ -87,7 +96,7 @@ class AnchorShape(_CardPart):
 
 
 class AnchorMap(_CardPart):
-    """One feature map: every cell carries all shapes, centred on the cell."""
+    """One feature map: every cell has an anchor of each shape, centred on the cell."""
 
     rows: Side
     columns: Side
@@ -99,6 +108,22 @@ class BoxCoder(_CardPart):
 
     centre_divisor: Positive
     size_divisor: Positive
+
+
+class DecoderSpec(BaseModel):
+    """Which decoder reads the network's outputs, and what it needs to know.
+
+    Whatever else stands in this section belongs to that decoder, which checks it: it is in
+    `model_extra`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
+    outputs: Annotated[
+        dict[str, Annotated[tuple[Axis, ...], Field(min_length=1, max_length=8)]],
+        Field(min_length=1, max_length=64),
+    ] = Field(description="the network's outputs: float32, shape without the batch axis of 1")
 
 
 class Provenance(_CardPart):
@@ -120,14 +145,14 @@ class CalibrationFrame(_CardPart):
 
 
 class Calibration(_CardPart):
-    """How the activation ranges of the INT8 network were found."""
+    """How the activation ranges of the INT8 network were calibrated."""
 
     method: str
     frames: tuple[CalibrationFrame, ...]
 
 
 class Measurement(_CardPart):
-    """One figure that was measured when the model was built."""
+    """One figure measured when the model was built."""
 
     metric: str
     value: float
@@ -136,7 +161,7 @@ class Measurement(_CardPart):
 
 
 class _Card(_CardPart):
-    """What every card says."""
+    """The part that all cards have."""
 
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
@@ -162,7 +187,7 @@ class _Card(_CardPart):
 
 
 class ModelCard(_Card):
-    """Everything the service must know about a detection model."""
+    """Everything the service must know about a detection model with an SSD head."""
 
     task: Literal["detection"] = "detection"
     outputs: OutputSpec
@@ -170,6 +195,25 @@ class ModelCard(_Card):
     box_coder: BoxCoder
     score: Literal["sigmoid"] = "sigmoid"
     background_index: int | None = Field(description="line of the label file that is no object")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lift_decoder(cls, data: object) -> object:
+        """Bring the parameters under `decoder: {kind: ssd}` to the top, where they are kept."""
+        decoder = data.get("decoder") if isinstance(data, dict) else None
+        if not isinstance(data, dict) or not isinstance(decoder, dict):
+            return data
+        card = {key: value for key, value in data.items() if key != "decoder"}
+        given = {key: value for key, value in decoder.items() if key != "kind"}
+        unknown = ", ".join(map(repr, given.keys() - SSD_KEYS))
+        if unknown:
+            msg = f"decoder: expected kind, {', '.join(sorted(SSD_KEYS))} for ssd, got {unknown}"
+            raise ValueError(msg)
+        twice = ", ".join(sorted(given.keys() & card.keys()))
+        if twice:
+            msg = f"expected it once, under decoder or at the top of the card, got {twice} twice"
+            raise ValueError(msg)
+        return card | given
 
     @model_validator(mode="after")
     def _fits_into_memory(self) -> Self:
@@ -180,8 +224,28 @@ class ModelCard(_Card):
 
     @property
     def anchor_count(self) -> int:
-        """Return the number of anchors a, the first axis of the graph's outputs."""
+        """Return the number of anchors a, the first axis of the network's outputs."""
         return sum(m.rows * m.columns * len(m.shapes) for m in self.anchors)
+
+    @property
+    def decoder_kind(self) -> str:
+        """Return the name of the decoder."""
+        return SSD
+
+
+class DecoderCard(_Card):
+    """Everything the service must know about a detection model with another head than SSD's."""
+
+    task: Literal["detection"] = "detection"
+    decoder: DecoderSpec
+    background_index: int | None = Field(
+        default=None, description="line of the label file that is no object"
+    )
+
+    @property
+    def decoder_kind(self) -> str:
+        """Return the name of the decoder."""
+        return self.decoder.kind
 
 
 class ClassifierOutputSpec(_CardPart):
@@ -191,25 +255,32 @@ class ClassifierOutputSpec(_CardPart):
 
 
 class ClassifierCard(_Card):
-    """Everything to know about a classifier. It can be built and looked at, not served."""
+    """Everything to know about a classifier. It can be built and inspected, not served."""
 
     task: Literal["classification"]
     outputs: ClassifierOutputSpec
     score: Literal["softmax"] = "softmax"
 
 
-def _task(card: object) -> str:
-    """Return which kind of card it is; one that names no other task counts as a detector's."""
-    named = card.get("task") if isinstance(card, dict) else getattr(card, "task", None)
-    return "classification" if named == "classification" else "detection"
+def _kind(card: object) -> str:
+    """Return the tag of a parsed card; one that names neither task nor decoder is an SSD's."""
+    if not isinstance(card, dict):
+        return SSD
+    if card.get("task") == "classification":
+        return "classification"
+    decoder = card.get("decoder", {"kind": SSD})
+    return SSD if isinstance(decoder, dict) and decoder.get("kind") == SSD else "other"
 
 
-AnyCard: TypeAlias = ModelCard | ClassifierCard
+DetectionCard: TypeAlias = ModelCard | DecoderCard
+AnyCard: TypeAlias = DetectionCard | ClassifierCard
 
 _CARDS: TypeAdapter[AnyCard] = TypeAdapter(
     Annotated[
-        Annotated[ModelCard, Tag("detection")] | Annotated[ClassifierCard, Tag("classification")],
-        Discriminator(_task),
+        Annotated[ModelCard, Tag(SSD)]
+        | Annotated[DecoderCard, Tag("other")]
+        | Annotated[ClassifierCard, Tag("classification")],
+        Discriminator(_kind),
     ]
 )
 
@@ -219,14 +290,25 @@ class Model:
     """A checked folder of a detection model."""
 
     folder: Path
-    card: ModelCard
+    card: DetectionCard
     labels: tuple[str, ...]
+
+    @property
+    def output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each of the network's outputs by name, without the batch axis."""
+        card = self.card
+        if isinstance(card, DecoderCard):
+            return card.decoder.outputs
+        return {
+            card.outputs.box_offsets: (card.anchor_count, 4),
+            card.outputs.class_logits: (card.anchor_count, len(self.labels)),
+        }
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes after comparing them with the card.
 
         Raises:
-            ModelError: the file is absent, unreadable, or not the one the card describes.
+            ModelError: the file is missing, unreadable, or not the one the card describes.
         """
         return _read_checked(self.folder, name, self.card.files[name])
 
@@ -235,11 +317,11 @@ def load_model(folder: Path) -> Model:
     """Check a folder as `load_card` does and return the detection model in it.
 
     Raises:
-        ModelError: anything is missing, too large, malformed or altered, or it is a classifier.
+        ModelError: a file is missing, too large, malformed or altered, or it is a classifier.
     """
     card, labels = load_card(folder)
     path = folder / CARD_NAME
-    if not isinstance(card, ModelCard):
+    if isinstance(card, ClassifierCard):
         msg = f"{path}: task: expected detection, got {card.task}: the service runs detectors only"
         raise ModelError(msg)
     if card.background_index is not None and not 0 <= card.background_index < len(labels):
@@ -255,14 +337,14 @@ def load_card(folder: Path) -> tuple[AnyCard, tuple[str, ...]]:
     """Read `card.json`, check every file that it lists and return the card and the labels.
 
     Raises:
-        ModelError: anything is missing, too large, malformed or altered.
+        ModelError: a file is missing, too large, malformed or altered.
     """
     path = folder / CARD_NAME
     try:
         card = _CARDS.validate_json(_read_bounded(path, MAX_CARD_BYTES))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        # The first part of the place is the kind of card.
+        # The first part of the location is the tag of the card.
         where = ".".join(str(part) for part in fault["loc"][1:]) or "the file"
         where = where.encode("unicode_escape").decode()
         msg = f"{path}: not a model card: {where}: {fault['msg'].removeprefix('Value error, ')}"
@@ -271,11 +353,17 @@ def load_card(folder: Path) -> tuple[AnyCard, tuple[str, ...]]:
     return card, parse_labels(folder / card.labels, contents[card.labels])
 
 
+def known_labels(model: Model) -> list[str]:
+    """Return all labels except the background: those that a configuration may name."""
+    background = model.card.background_index
+    return [label for index, label in enumerate(model.labels) if index != background]
+
+
 def parse_labels(path: Path, content: bytes) -> tuple[str, ...]:
     """Return the lines of a label file.
 
     Raises:
-        ModelError: it is no UTF-8, is empty, or has an empty line.
+        ModelError: it is not UTF-8, is empty, or has an empty line.
     """
     try:
         labels = tuple(content.decode().splitlines())
@@ -312,13 +400,3 @@ def _read_bounded(path: Path, limit_bytes: int) -> bytes:
         msg = f"{path}: expected at most {limit_bytes} bytes, got more: not the file of this model"
         raise ModelError(msg)
     return content
-
-
-# FOLDED:
-# Labels that a configuration names, against those that a model knows.
-
-
-def known_labels(model: Model) -> list[str]:
-    """Return all labels but the background."""
-    background = model.card.background_index
-    return [label for index, label in enumerate(model.labels) if index != background]

@@ -35,7 +35,7 @@ class FakeModel:
         return card
 
     def change_card(self, **changes: object) -> None:
-        """Write the card again with other values for some of its keys."""
+        """Rewrite the card with other values for some of its keys."""
         text = json.dumps({**self.card, **changes})
         (self.folder / "card.json").write_text(text, encoding="utf-8")
 

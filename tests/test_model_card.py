@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from edgevision.config.settings import RuntimeConfig
 from edgevision.errors import ModelError
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
-from edgevision.model_card import MAX_CARD_BYTES, MAX_FILE_BYTES, ModelCard, load_model
+from edgevision.model_card import (
+    MAX_CARD_BYTES,
+    MAX_FILE_BYTES,
+    DecoderCard,
+    ModelCard,
+    load_model,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,7 +290,7 @@ def test_any_json_value_in_place_of_any_part_of_a_card_is_refused_or_taken(
 
 @pytest.mark.parametrize("name", ["card.json", "labels.txt", "int8.onnx"])
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (os.mkfifo, "a FIFO, not a file"),
         (lambda path: path.symlink_to("/dev/zero"), "a link, not a file"),
@@ -293,11 +299,13 @@ def test_any_json_value_in_place_of_any_part_of_a_card_is_refused_or_taken(
     ids=["FIFO", "device", "outside"],
 )
 def test_what_is_no_file_of_the_model_folder_is_refused_at_once(
-    fake_model: FakeModel, name: str, make: Callable[[Path], object], words: str
+    fake_model: FakeModel, name: str, make: Callable[[Path], object], message: str
 ) -> None:
     (fake_model.folder / name).unlink()
     make(fake_model.folder / name)
-    with pytest.raises(ModelError, match=rf"{name}: cannot be read \({words}\): expected a model"):
+    with pytest.raises(
+        ModelError, match=rf"{name}: cannot be read \({message}\): expected a model"
+    ):
         load_model(fake_model.folder)
 
 
@@ -317,7 +325,7 @@ def test_a_graph_swapped_after_its_check_is_not_what_runs(fake_model: FakeModel)
     os.truncate(fake_model.folder / "int8.onnx", 0)
     backend = OnnxRuntimeBackend(model, RuntimeConfig(threads=1), graph=content)
     height, width = model.card.input.height, model.card.input.width
-    assert backend.run(np.zeros((1, height, width, 3), np.uint8)).class_logits.shape == (6, 4)
+    assert backend.run(np.zeros((1, height, width, 3), np.uint8))["logits"].shape == (6, 4)
     with pytest.raises(ModelError, match=r"int8\.onnx: expected .* got 0 bytes"):
         OnnxRuntimeBackend(model, RuntimeConfig(threads=1))
 
@@ -334,4 +342,72 @@ def test_a_file_that_stands_twice_on_the_card_counts_as_it_stands_last(
     last = wrong.removeprefix('"files": {').rstrip(", ")
     path.write_text(text.removesuffix("}}") + f", {last}}}}}", encoding="utf-8")
     with pytest.raises(ModelError, match=r"labels\.txt: expected at most 1 bytes, got more"):
+        load_model(fake_model.folder)
+
+
+def nested(card: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The card with these keys under `decoder` in place of the top."""
+    decoder = {"kind": "ssd", **{key: card[key] for key in keys}}
+    return {**{key: value for key, value in card.items() if key not in keys}, "decoder": decoder}
+
+
+def write_card(model: FakeModel, card: dict[str, Any]) -> None:
+    (model.folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "keys", [(), ("outputs",), ("box_coder", "anchors"), ("outputs", "anchors", "box_coder")]
+)
+def test_a_card_without_decoder_is_that_of_an_ssd_wherever_its_parameters_stand(
+    fake_model: FakeModel, keys: tuple[str, ...]
+) -> None:
+    plain = load_model(fake_model.folder)
+    write_card(fake_model, nested(fake_model.card, *keys))
+    assert load_model(fake_model.folder) == plain
+    assert plain.card.decoder_kind == "ssd"
+    assert plain.output_shapes == {"offsets": (6, 4), "logits": (6, 4)}
+
+
+@pytest.mark.parametrize(
+    ("decoder", "message"),
+    [
+        ({"kind": "ssd", "surprise": 1}, "the file: decoder: expected kind, .* got 'surprise'"),
+        ({"kind": "ssd", "name": "other"}, "the file: decoder: expected kind, .* got 'name'"),
+        ({"kind": "ssd", "outputs": {}}, "the file: expected it once, .* got outputs twice"),
+        ({"kind": "ssd", "anchors": 1}, "the file: expected it once, .* got anchors twice"),
+        ({"kind": "SSD", "outputs": {"x": [1]}}, "decoder.kind: "),
+        ({"kind": 5, "outputs": {"x": [1]}}, "decoder.kind: "),
+        ({"kind": "other"}, "decoder.outputs: Field required"),
+        ({"kind": "other", "outputs": {}}, "decoder.outputs: "),
+        ({"kind": "other", "outputs": {"x": []}}, "decoder.outputs.x: "),
+        ({"kind": "other", "outputs": {"x": [0]}}, "decoder.outputs.x.0: "),
+        ({"outputs": {"x": [1]}}, "decoder.kind: Field required"),
+        (None, "decoder: "),
+        ("ssd", "decoder: "),
+        ([], "decoder: "),
+    ],
+)
+def test_a_decoder_section_that_cannot_be_used_is_refused(
+    fake_model: FakeModel, decoder: object, message: str
+) -> None:
+    write_card(fake_model, {**fake_model.card, "decoder": decoder})
+    with pytest.raises(ModelError, match=f"not a model card: {message}") as caught:
+        load_model(fake_model.folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_card_of_another_decoder_needs_no_anchors_and_may_not_have_any(
+    fake_model: FakeModel,
+) -> None:
+    card = fake_model.card
+    del card["outputs"], card["anchors"], card["box_coder"]
+    decoder = {"kind": "points", "outputs": {"heat": [10, 10, 3]}, "stride": 4}
+    write_card(fake_model, {**card, "decoder": decoder})
+    loaded = load_model(fake_model.folder).card
+    assert isinstance(loaded, DecoderCard)
+    assert loaded.decoder_kind == "points"
+    assert loaded.decoder.outputs == {"heat": (10, 10, 3)}
+    assert loaded.decoder.model_extra == {"stride": 4}
+    write_card(fake_model, {**fake_model.card, "anchors": []})
+    with pytest.raises(ModelError, match="not a model card: anchors: Extra inputs"):
         load_model(fake_model.folder)

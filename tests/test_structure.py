@@ -196,6 +196,11 @@ def test_importing_it_loads_neither_opencv_nor_paho_nor_an_engine(module: str) -
     assert loaded_by(module) == []
 
 
+def test_the_command_line_limits_threads_of_matrix_products_before_numpy_is_loaded() -> None:
+    assert loaded_by("edgevision.cli.main", frozenset({"numpy"})) == []
+    assert loaded_by("edgevision.cli.model_app", frozenset({"numpy"})) == []
+
+
 @pytest.mark.parametrize(
     ("module", "package"),
     [

@@ -13,13 +13,12 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from edgevision import __version__
+from edgevision import __version__, limit_blas
 from edgevision.cli.model_app import JsonOption, model_app
 from edgevision.config.camera import CameraConfig
 from edgevision.config.loader import load_config, with_places
 from edgevision.config.settings import Config, bundled
 from edgevision.errors import ConfigError, EdgevisionError, SourceError, UsageError
-from edgevision.inference.backend import limit_blas
 
 # The groups of `--help`, in their order there.
 RUN = "Run the service"

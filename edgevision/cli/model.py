@@ -23,7 +23,7 @@ from edgevision.model_builder.architectures import (
 )
 from edgevision.model_builder.cost import Kind, network_cost
 from edgevision.model_builder.heads import BACKGROUND
-from edgevision.model_card import ModelCard, Provenance, load_card, parse_labels
+from edgevision.model_card import ClassifierCard, ModelCard, Provenance, load_card, parse_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,6 +117,7 @@ def info(folder: Path, *, as_json: bool) -> None:
     shown = list(labels)
     if isinstance(card, ModelCard):
         table.add_row("anchors", str(card.anchor_count))
+    if not isinstance(card, ClassifierCard):
         shown = [label for i, label in enumerate(labels) if i != card.background_index]
     table.add_row("labels", _text(f"{len(shown)}: {', '.join(shown)}"))
     origin = card.provenance

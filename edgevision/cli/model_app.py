@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from edgevision import limit_blas
 from edgevision.config.settings import DEFAULT_MODEL, bundled
-from edgevision.inference.backend import limit_blas
 
 model_app = typer.Typer(help="Build and inspect models.", no_args_is_help=True)
 

@@ -1,1 +1,1 @@
-"""From a frame to the raw outputs of the network."""
+"""From a frame to the outputs of the network."""

@@ -1,19 +1,19 @@
-"""NumPy as the engine: reads the plan, lays out memory once, computes it for every image."""
+"""NumPy as the backend: read the plan, lay out memory once, compute every image in it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from edgevision.errors import BackendError, ModelError, ModelMismatchError
-from edgevision.frames import RawOutputs
 from edgevision.inference.numpy_compiler import StepBuilder
 from edgevision.inference.numpy_plan import read_plan
 
 if TYPE_CHECKING:
+    from edgevision.config.settings import RuntimeConfig
     from edgevision.frames import F32, U8
-    from edgevision.inference.numpy_plan import PlannedNetwork, Shape
+    from edgevision.inference.numpy_plan import PlannedNetwork
     from edgevision.model_card import Model
 
 
@@ -28,7 +28,7 @@ class NumpyBackend:
         Raises:
             BackendError: the model has no plan for NumPy.
             ModelError: the plan is not the one on the card, or malformed.
-            ModelMismatchError: the plan does not take or give what the card says.
+            ModelMismatchError: the plan's input or outputs are not those on the card.
         """
         card = model.card
         if card.numpy is None:
@@ -45,11 +45,7 @@ class NumpyBackend:
         except ModelError as error:
             msg = f"{path}: {error}" if str(path) not in str(error) else str(error)
             raise ModelError(msg) from error
-        self._outputs = card.outputs.box_offsets, card.outputs.class_logits
-        expected: dict[str, Shape] = {
-            self._outputs[0]: (card.anchor_count, 4),
-            self._outputs[1]: (card.anchor_count, len(model.labels)),
-        }
+        expected = model.output_shapes
         found = {name: self._network.tables.get(name) for name in expected}
         image = (card.input.height, card.input.width, 3)
         if found != expected or self._network.image_shape != image:
@@ -59,14 +55,36 @@ class NumpyBackend:
             )
             raise ModelMismatchError(msg)
 
-    def run(self, image: U8) -> RawOutputs:
-        """Run the network on uint8 [1, height, width, 3] BGR."""
-        outputs = self._network.run(image)
-        return RawOutputs(outputs[self._outputs[0]], outputs[self._outputs[1]])
+    @classmethod
+    def load(cls, model: Model, runtime: RuntimeConfig) -> Self:
+        """Load the card's plan; raises as the constructor does.
+
+        Args:
+            model: the model.
+            runtime: unused: BLAS reads its number of threads when NumPy is imported.
+        """
+        del runtime
+        return cls(model)
+
+    @staticmethod
+    def is_installed() -> bool:
+        """Return True: NumPy is a dependency."""
+        return True
+
+    def run(self, image: U8) -> dict[str, F32]:
+        """Run the network on uint8 [1, height, width, 3] BGR.
+
+        Returns:
+            The outputs by name, float32 [a, width], which belong to the caller.
+
+        Raises:
+            BackendError: the image has another type or shape.
+        """
+        return self._network.run(image)
 
 
 class NumpyNetwork:
-    """A network with its memory laid out. One image at a time: `run` is not reentrant."""
+    """A network with its memory laid out. One image at a time: `run` is not re-entrant."""
 
     def __init__(self, planned: PlannedNetwork) -> None:
         """Lay out memory and prepare weights.
@@ -89,7 +107,7 @@ class NumpyNetwork:
             image: uint8 [1, rows, columns, channels].
 
         Returns:
-            By name, float32 [a, width], the caller's own.
+            The outputs by name, float32 [a, width], which belong to the caller.
 
         Raises:
             BackendError: the image has another type or shape.

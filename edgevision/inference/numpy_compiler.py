@@ -1,8 +1,13 @@
 """From a plan to a list of calls: every view is cut and every weight laid out beforehand.
 
-Results of an INT8 network are kept as levels, whole numbers in float32, and so are its weights:
-float32 holds their products and, up to 2^24, the sums exactly. A map has a `unit`, the real
-number that 1 stands for.
+The results of an INT8 network are kept as levels, whole numbers in float32, and so are its
+weights: float32 represents their products and, up to 2^24, the sums exactly. A map has a `unit`,
+the real number that 1 stands for.
+
+Convolutions are cut into bands of rows. A map of a separable network's first layers is many times
+larger than a processor's cache, so a convolution computes some rows, then adds the bias and
+applies the activation while they are in the cache. Where a depthwise convolution follows, it and
+the pointwise one after it are computed for these rows before the first one continues.
 """
 
 from __future__ import annotations
@@ -28,23 +33,21 @@ if TYPE_CHECKING:
 Step: TypeAlias = Callable[[], None]
 
 # From rows of the result and the memory for them to the call that computes them.
-Product: TypeAlias = Callable[[slice, F32], Callable[[], None]]
+Product: TypeAlias = Callable[[slice, F32], Step]
 
-# Numbers that a convolution computes at a time: 512 KB.
+# Numbers that a convolution computes at a time: 512 KB of float32.
 BAND = 1 << 17
-
-# A matrix product of fewer cells reads its weights too often.
+# A matrix product over fewer cells would read its weights too often for the work it does.
 MIN_CELLS = 128
-
-# A row of this many cells is worth a product of its own, straight into a map with a frame.
+# A row of this many cells is worth its own product, written straight into a map with a frame.
 WIDE = 32
 
 
 class StepBuilder:
-    """Turns layers into steps."""
+    """Turns the layers of a plan into steps, the calls that compute them."""
 
     def __init__(self, planned: PlannedNetwork) -> None:
-        """Lay out memory.
+        """Lay out the memory of all maps.
 
         Raises:
             ModelError: the network needs too much of it.
@@ -62,7 +65,7 @@ class StepBuilder:
 
     @property
     def image(self) -> F32:
-        """Where the image belongs, float32 [rows, columns, channels], pixels less the offset."""
+        """Where to write the image: float32 [rows, columns, channels], pixels minus the offset."""
         return self._maps[self._plan.input.name].inner
 
     def steps(self) -> list[Step]:
@@ -82,7 +85,7 @@ class StepBuilder:
         return steps
 
     def tables(self) -> dict[str, list[tuple[F32, np.float32]]]:
-        """Return, for every output, its maps and their units; the maps' cells are its rows."""
+        """Return the maps of every output with their units; their cells are the output's rows."""
         return {
             layer.name: [
                 (self._maps[source].inner, np.float32(self._units[source]))
@@ -101,7 +104,7 @@ class StepBuilder:
             weight = weight * from_unit
         elif layer.activation in numpy_kernels.SATURATIONS:
             scale = from_unit * scale / np.float32(self._units[layer.name])
-        else:  # a curve must see real numbers
+        else:  # a curve needs real numbers, not levels
             scale = from_unit * scale
         return Convolution(
             x=source.padded(layer.pads),
@@ -140,115 +143,20 @@ class StepBuilder:
         return steps
 
 
-def _activation(layer: ConvLayer) -> numpy_kernels.ActivationKernel:
-    """Return what follows a convolution's bias, as one kernel."""
-    curve = numpy_kernels.ACTIVATIONS[layer.activation]
-    if layer.levels is None:
-        return curve
-    low, high = layer.levels.ends
-    store = partial(numpy_kernels.round_to_levels, low=low, high=high)
-    if layer.activation in numpy_kernels.SATURATIONS:
-        # The ends of the levels lie within those of the activation.
-        return store
-    per_unit = np.float32(1 / layer.levels.scale)
-
-    def curve_and_store(x: F32, out: F32) -> None:
-        curve(x, out)
-        np.multiply(out, per_unit, out=out)
-        store(out, out)
-
-    return curve_and_store
-
-
-def _clear(placed: PlacedMap) -> list[Step]:
-    """Return the step that writes a map's frame: another map may have lain there."""
-    if placed.frame == NO_PADS:
-        return []
-    return [partial(numpy_kernels.clear_frame, placed.framed, **placed.frame.model_dump())]
-
-
-# FOLDED:
-# Convolutions cut into bands of rows, and chains of them computed band by band.
-#
-# A map of a separable network's first layers is many times larger than a processor's cache. So a
-# convolution computes some rows, adds the bias and applies the activation while they are in the
-# cache, and where a depthwise convolution follows, it and the pointwise one behind it come next
-# for these rows, before the first one goes on.
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """Some rows of a convolution's result.
-
-    Attributes:
-        convolve: computes `result`, without the bias.
-        result: float32 [rows, columns * channels]; the rows of `out` themselves, or memory
-            that is free again when the band is done.
-        bias: float32 [columns * channels].
-        scale: float32 [columns * channels], multiplied with the sum; None: 1.
-        activate: from `result` into `out`.
-        out: the rows of the map, float32 [rows, columns * channels].
-        stop: number of the row after the last.
-        needs: how many rows of the source must be there.
-    """
-
-    convolve: Callable[[], None]
-    result: F32
-    bias: F32
-    scale: F32 | None
-    activate: numpy_kernels.ActivationKernel
-    out: F32
-    stop: int
-    needs: int
-
-
-def run_bands(bands: Sequence[Band]) -> None:
-    """Compute bands, one after another."""
-    for band in bands:
-        band.convolve()
-        np.add(band.result, band.bias, out=band.result)
-        if band.scale is not None:
-            np.multiply(band.result, band.scale, out=band.result)
-        band.activate(band.result, band.out)
-
-
-def in_order(chain: Sequence[Sequence[Band]]) -> list[Band]:
-    """Merge the bands of convolutions that read each other: each as late as can be.
-
-    Args:
-        chain: the bands of each convolution, in order; all but the first read the one before.
-    """
-    merged: list[Band] = []
-    waiting = [list(reversed(bands)) for bands in chain]
-    there = [0] * len(chain)
-
-    def compute(link: int, rows: int) -> None:
-        while waiting[link] and there[link] < rows:
-            band = waiting[link].pop()
-            if link:
-                compute(link - 1, band.needs)
-            merged.append(band)
-            there[link] = band.stop
-
-    for link, bands in reversed(list(enumerate(chain))):
-        compute(link, bands[-1].stop)
-    return merged
-
-
 @dataclass(frozen=True, slots=True)
 class Convolution:
     """A convolution with its arrays.
 
     Attributes:
-        x: float32 [rows, columns, in], padded; what its windows show is what is computed.
+        x: float32 [rows, columns, in], padded, so that its windows are the result's cells.
         weight: float32 [out, in / groups, k, k].
         bias: float32 [out].
-        scale: float32 [out], multiplied with the result and its bias; None: 1.
+        scale: float32 [out], multiplies the result with its bias; None: 1.
         stride: step of the kernel.
         depthwise: whether every channel has its own filter.
         top: rows of padding above the source.
         source_rows: rows of the source without padding.
-        activate: from the result with its bias into the map.
+        activate: the kernel from the result with its bias into the map.
         out: float32 [rows, columns, out], the map.
     """
 
@@ -270,10 +178,10 @@ class Convolution:
 
 
 class BandCutter:
-    """Cuts convolutions into bands; what they compute in between shares memory."""
+    """Cuts convolutions into bands, whose intermediate results share memory."""
 
     def __init__(self) -> None:
-        """Start without memory."""
+        """Start without shared memory."""
         self._shared: dict[str, F32] = {}
 
     def cut(self, conv: Convolution) -> list[Band]:
@@ -331,9 +239,8 @@ class BandCutter:
 
         def product(rows: slice, result: F32) -> Callable[[], None]:
             x, out = cells[rows], result.reshape(-1, *conv.out.shape[1:])
-            if (
-                x.flags.c_contiguous and result.flags.c_contiguous
-            ):  # one product, in place of one for every row
+            # One product instead of one for every row.
+            if x.flags.c_contiguous and result.flags.c_contiguous:
                 x, out = x.reshape(-1, x.shape[2]), out.reshape(-1, out.shape[2])
             return partial(numpy_kernels.pointwise, x, matrix, out)
 
@@ -351,7 +258,93 @@ class BandCutter:
         return product
 
     def _borrow(self, name: str, size: int) -> F32:
-        """Return shared memory: whatever was borrowed before under this name is overwritten."""
+        """Return shared memory; it overlaps all that was borrowed under this name before."""
         if name not in self._shared or len(self._shared[name]) < size:
             self._shared[name] = np.zeros(size, np.float32)
         return self._shared[name][:size]
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Some rows of a convolution's result.
+
+    Attributes:
+        convolve: computes `result`, without the bias.
+        result: float32 [rows, columns * channels]; the rows of `out` themselves, or shared
+            memory that is free once the band is done.
+        bias: float32 [columns * channels].
+        scale: float32 [columns * channels], multiplies the sum; None: 1.
+        activate: the kernel from `result` into `out`.
+        out: the rows of the map, float32 [rows, columns * channels].
+        stop: number of the row after the last.
+        needs: how many rows of the source must have been computed.
+    """
+
+    convolve: Step
+    result: F32
+    bias: F32
+    scale: F32 | None
+    activate: numpy_kernels.ActivationKernel
+    out: F32
+    stop: int
+    needs: int
+
+
+def run_bands(bands: Sequence[Band]) -> None:
+    """Compute bands in order."""
+    for band in bands:
+        band.convolve()
+        np.add(band.result, band.bias, out=band.result)
+        if band.scale is not None:
+            np.multiply(band.result, band.scale, out=band.result)
+        band.activate(band.result, band.out)
+
+
+def in_order(chain: Sequence[Sequence[Band]]) -> list[Band]:
+    """Merge the bands of convolutions that read each other, computing each as late as possible.
+
+    Args:
+        chain: the bands of each convolution, in order; all but the first read the one before.
+    """
+    merged: list[Band] = []
+    pending = [list(reversed(bands)) for bands in chain]
+    computed_rows = [0] * len(chain)
+
+    def compute(link: int, rows: int) -> None:
+        while pending[link] and computed_rows[link] < rows:
+            band = pending[link].pop()
+            if link:
+                compute(link - 1, band.needs)
+            merged.append(band)
+            computed_rows[link] = band.stop
+
+    for link, bands in reversed(list(enumerate(chain))):
+        compute(link, bands[-1].stop)
+    return merged
+
+
+def _activation(layer: ConvLayer) -> numpy_kernels.ActivationKernel:
+    """Return what follows a convolution's bias, activation and rounding, as one kernel."""
+    curve = numpy_kernels.ACTIVATIONS[layer.activation]
+    if layer.levels is None:
+        return curve
+    low, high = layer.levels.ends
+    store = partial(numpy_kernels.round_to_levels, low=low, high=high)
+    if layer.activation in numpy_kernels.SATURATIONS:
+        # The range of the levels lies within that of the activation, so clipping to it does both.
+        return store
+    per_unit = np.float32(1 / layer.levels.scale)
+
+    def curve_and_store(x: F32, out: F32) -> None:
+        curve(x, out)
+        np.multiply(out, per_unit, out=out)
+        store(out, out)
+
+    return curve_and_store
+
+
+def _clear(placed: PlacedMap) -> list[Step]:
+    """Return the step that zeroes a map's frame: another map may have used the memory before."""
+    if placed.frame == NO_PADS:
+        return []
+    return [partial(numpy_kernels.clear_frame, placed.framed, **placed.frame.model_dump())]

@@ -1,12 +1,13 @@
-"""What a convolutional network computes, in NumPy alone and short enough to be read.
+"""The operations of a convolutional network, in NumPy alone.
 
-A map is float32 [rows, columns, channels]: the channels of one cell lie side by side, a row of
-cells after another. Every kernel writes into `out`, so that nothing is allocated per image.
+A map is float32 [rows, columns, channels]: the channels of one cell are adjacent in memory, then
+the cells of a row, then the rows. Every kernel writes into `out`, so that next to nothing is
+allocated per image.
 
 Three facts about NumPy decide how fast this is. A matrix product goes to BLAS. Everything else
 is a pass over memory, and `np.einsum` is the only pass that multiplies *and* adds
-(`out += x * w`), which is what a depthwise convolution does k * k times. And a pass is quick
-where its innermost loop is a thousand numbers long: `tiled` makes it so.
+(`out += x * w`), which is what a depthwise convolution does k * k times. And a pass is fast
+where its innermost loop is a thousand numbers long, which `tiled` takes care of.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ ActivationKernel: TypeAlias = Callable[[F32, F32], None]
 
 
 def clear_frame(framed: F32, *, top: int, left: int, bottom: int, right: int) -> None:
-    """Pad: write the zeros around a map that lies, or will lie, in the middle.
+    """Pad a map: write the zeros of the frame around it.
 
     Args:
         framed: float32 [top + rows + bottom, left + columns + right, channels].
         top: rows of zeros above the map; likewise the other sides.
-        left: columns of zeros before it.
+        left: columns of zeros to its left.
         bottom: rows of zeros below it.
-        right: columns of zeros behind it.
+        right: columns of zeros to its right.
     """
     rows, columns, _ = framed.shape
     framed[:top] = 0
@@ -50,13 +51,13 @@ def clear_frame(framed: F32, *, top: int, left: int, bottom: int, right: int) ->
 
 
 def windows(x: F32, *, kernel: int, stride: int, tile: int = 1) -> F32:
-    """Show every place of a kernel on a padded map, without copying.
+    """Return the window of a padded map under every position of a kernel, without copying.
 
     Args:
-        x: float32 [rows, columns, channels], its last two axes without gaps.
+        x: float32 [rows, columns, channels], its last two axes contiguous.
         kernel: side of the kernel.
         stride: its step.
-        tile: columns of the result taken together; divides their number; 1 unless stride is 1.
+        tile: columns of the result computed together; divides their number; 1 unless stride is 1.
 
     Returns:
         float32 [out_rows, out_columns / tile, kernel, kernel, tile * channels], a view.
@@ -79,7 +80,7 @@ def standard(patches: F32, weight: F32, columns: F32, out: F32) -> None:
     Args:
         patches: float32 [rows, columns, k, k, in], `windows` of the padded map.
         weight: float32 [k * k * in, out].
-        columns: float32 [rows * columns, k * k * in], overwritten with the patches in a row.
+        columns: float32 [rows * columns, k * k * in], overwritten with one patch per row.
         out: float32 [rows * columns, out].
     """
     columns.reshape(patches.shape)[...] = patches
@@ -87,21 +88,21 @@ def standard(patches: F32, weight: F32, columns: F32, out: F32) -> None:
 
 
 def depthwise(patches: F32, weight: F32, out: F32) -> None:
-    """Convolve every channel with its own filter: k * k multiply-adds a number.
+    """Convolve every channel with its own filter: k * k multiply-adds per number of the result.
 
     Args:
         patches: float32 [rows, columns, k, k, channels], `windows` of the padded map.
         weight: float32 [k, k, channels].
         out: float32 [rows, columns, channels].
 
-    With `tile` columns taken together in patches, weight and out, columns is that many times
-    less and channels that many times more.
+    With `tile` columns computed together, there are so many times fewer columns and more channels
+    in patches, weight and out.
     """
     np.einsum("hwyxc,yxc->hwc", patches, weight, out=out)
 
 
 def pointwise(x: F32, weight: F32, out: F32) -> None:
-    """Convolve 1x1: every cell's channels times one matrix.
+    """Convolve 1x1: multiply every cell's channels by one matrix.
 
     Args:
         x: float32 [cells, in].
@@ -112,7 +113,7 @@ def pointwise(x: F32, weight: F32, out: F32) -> None:
 
 
 def tile_width(columns: int, channels: int) -> int:
-    """Return the divisor of `columns` that brings tile * channels nearest to `INNER_LOOP`."""
+    """Return the divisor of `columns` for which tile * channels is closest to `INNER_LOOP`."""
     divisors = [tile for tile in range(1, columns + 1) if columns % tile == 0]
     return min(divisors, key=lambda tile: abs(np.log(tile * channels / INNER_LOOP)))
 
@@ -130,7 +131,7 @@ def global_mean(x: F32, factor: np.float32, out: F32) -> None:
 
     Args:
         x: float32 [rows, columns, channels].
-        factor: 1 but for a change of units.
+        factor: 1 unless the unit changes.
         out: float32 [1, 1, channels].
     """
     np.mean(x, axis=(0, 1), keepdims=True, out=out)
@@ -146,7 +147,7 @@ def gate(x: F32, gains: F32, factor: np.float32, out: F32) -> None:
     Args:
         x: float32 [rows, columns, channels].
         gains: float32 [1, 1, channels].
-        factor: 1 but for a change of units.
+        factor: 1 unless the unit changes.
         out: float32 [rows, columns, channels].
     """
     np.multiply(x, gains * factor, out=out)
@@ -155,7 +156,7 @@ def gate(x: F32, gains: F32, factor: np.float32, out: F32) -> None:
 def add(
     first: F32, second: F32, first_factor: np.float32, second_factor: np.float32, out: F32
 ) -> None:
-    """Add two maps of one shape, each times a factor: 1 but for a change of units."""
+    """Add two maps of one shape, each times a factor, which is 1 unless its unit changes."""
     np.multiply(first, first_factor, out=out)
     np.add(out, second if second_factor == 1 else second * second_factor, out=out)
 
@@ -175,7 +176,7 @@ def relu(x: F32, out: F32) -> None:
 
 
 def relu6(x: F32, out: F32) -> None:
-    """min(max(x, 0), 6); one pass where maximum and minimum would be two."""
+    """min(max(x, 0), 6), in one pass instead of two."""
     np.clip(x, 0, 6, out=out)
 
 
@@ -220,12 +221,12 @@ ACTIVATIONS: Mapping[str, ActivationKernel] = {
     "hard_sigmoid": hard_sigmoid,
 }
 
-# Those that only saturate.
+# Those that only clip to a range.
 SATURATIONS = frozenset({"linear", "relu", "relu6"})
 
 
 def round_to_levels(x: F32, out: F32, *, low: float, high: float) -> None:
-    """Round to whole numbers, ties to even, and saturate: what storing as 8 bits does.
+    """Round to whole numbers, ties to even, and saturate, as storing 8 bits does.
 
     Args:
         x: float32, overwritten.

@@ -1,8 +1,8 @@
-"""Where the maps of a plan lie: a few blocks of memory that maps take over from each other.
+"""Where the maps of a plan lie in memory: a few blocks that are reused from map to map.
 
-A map is written once and dead after its last reader; then the next one may have its block.
-Around each map lie as many zeros as its readers want for padding, so that nobody ever copies a
-map to pad it: the layer that computes it writes it straight into its frame.
+A map is written once and is dead after its last reader; then another map may have its block.
+Each map is surrounded by as many zeros as its readers need for padding, so that a map is never
+copied to be padded: the layer that computes it writes it straight into its frame of zeros.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from edgevision.inference.numpy_plan import Layer, MapLayer, Plan, Shape
 
 NO_PADS = PlanPads(top=0, left=0, bottom=0, right=0)
-
 MAX_WORK_BYTES = 1 << 30
 
 
@@ -70,7 +69,7 @@ def place_maps(
 
     Args:
         plan: the layers.
-        maps: the maps' sizes.
+        maps: (rows, columns, channels) of each map by name.
         chained: the plan's `chains`; maps of one chain never share memory.
 
     Raises:
@@ -94,10 +93,10 @@ def place_maps(
 
 
 def chains(plan: Plan) -> list[tuple[MapLayer, ...]]:
-    """Return the layers in order, those that are computed band by band together as one chain.
+    """Group the layers, in order, into chains that are computed together, band by band.
 
     A chain is a depthwise convolution with the convolution before it and the pointwise one
-    behind it, as far as they follow each other directly; every other layer is its own.
+    after it, where they follow each other directly; every other layer is a chain of its own.
     """
     found: list[tuple[MapLayer, ...]] = []
     for layer in plan.layers:
@@ -129,7 +128,7 @@ def sources(layer: Layer) -> tuple[str, ...]:
 
 
 def _frames(plan: Plan) -> dict[str, PlanPads]:
-    """Return the most padding that any reader of a map wants, on each side."""
+    """Return for each map the largest padding that any of its readers needs, on each side."""
     layers = [layer for layer in plan.layers if not isinstance(layer, TableLayer)]
     frames = {plan.input.name: NO_PADS, **{layer.name: NO_PADS for layer in layers}}
     for layer in layers:
@@ -156,19 +155,19 @@ def _framed(shape: Shape, frame: PlanPads) -> Shape:
 def _share(
     plan: Plan, chained: list[tuple[MapLayer, ...]], sizes: dict[str, int]
 ) -> tuple[list[int], dict[str, int]]:
-    """Give every map a block for as long as it is read.
+    """Assign every map a block for as long as it is read.
 
     Args:
         plan: the layers.
-        chained: the same but for the tables, in chains.
-        sizes: numbers in each map's frame.
+        chained: its layers without the tables, in chains.
+        sizes: how many numbers each map has, its frame included.
 
     Returns:
         The blocks' sizes, and the index of each map's block.
     """
     last = {name: step for step, chain in enumerate(chained) for c in chain for name in sources(c)}
     for layer in plan.layers:
-        if isinstance(layer, TableLayer):  # put together at the very end
+        if isinstance(layer, TableLayer):  # concatenated at the very end
             last |= dict.fromkeys(layer.sources, len(chained))
     blocks: list[int] = []
     block_of: dict[str, int] = {}

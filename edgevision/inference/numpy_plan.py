@@ -1,7 +1,10 @@
 """The plan: the layers of a network in the order in which NumPy computes them.
 
-A plan is data from a file, so nothing in it is believed: types and bounds are pydantic's,
-and `Plan.shapes` walks the layers and refuses whatever does not fit together.
+The file `numpy.npz` holds the plan as JSON and the weights as arrays, and none of it is trusted.
+Types and bounds of the plan are checked by pydantic, and `Plan.shapes` walks the layers and
+rejects those that do not fit together. The file is a ZIP of uncompressed NPY arrays, so its own
+size bounds what it can hold; headers are checked against the plan before an array is made, and
+nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -22,22 +25,17 @@ if TYPE_CHECKING:
 
     from edgevision.frames import F32
 
+# Name of the plan among the arrays.
+PLAN = "plan"
+MAX_PLAN_BYTES = 8 << 20
 MAX_LAYERS = 4096
-
-# 256 MB of float32; the widest map of EfficientNet-B7 at its 600 pixels has 17 million.
+# 256 MB of float32; the largest map of EfficientNet-B7 at its 600 pixels has 17 million numbers.
 MAX_MAP_NUMBERS = 1 << 26
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-
 Size = Annotated[int, Field(ge=1, le=65536)]
-
 Pad = Annotated[int, Field(ge=0, le=64)]
-
 Shape: TypeAlias = tuple[int, ...]
-
-PLAN = "plan"
-
-MAX_PLAN_BYTES = 8 << 20
 
 
 class _PlanPart(BaseModel):
@@ -65,7 +63,7 @@ class PlanPads(_PlanPart):
 
 
 class Levels(_PlanPart):
-    """The 256 numbers that a result is rounded to in the INT8 graph: scale * (q - zero_point)."""
+    """The 256 values that a result is rounded to in the INT8 graph: scale * (q - zero_point)."""
 
     scale: Annotated[float, Field(gt=1e-20, lt=1e20)]
     zero_point: Annotated[int, Field(ge=0, le=255)]
@@ -79,9 +77,10 @@ class Levels(_PlanPart):
 class ConvLayer(_PlanPart):
     """A convolution, its bias and its activation.
 
-    Beside the plan lie `<name>.weight` [channels, in / groups, kernel, kernel] and
-    `<name>.bias` [channels], float32. Where the result has levels they are int8 and int32 and
-    stand for `<name>.scale`, float32 [channels], times the source's scale.
+    Its arrays in the file are `<name>.weight` [channels, in / groups, kernel, kernel] and
+    `<name>.bias` [channels], float32. Where the result has levels they are int8 and int32: 1 in the
+    weight stands for `<name>.scale`, float32 [channels], and 1 in the bias for that times the
+    source's scale.
     """
 
     op: Literal["conv"] = "conv"
@@ -112,7 +111,7 @@ class AddLayer(_PlanPart):
 
 
 class MeanLayer(_PlanPart):
-    """The mean of every channel: a map of one cell."""
+    """The mean of every channel, a map of one cell."""
 
     op: Literal["mean"] = "mean"
     name: Name
@@ -121,7 +120,7 @@ class MeanLayer(_PlanPart):
 
 
 class GateLayer(_PlanPart):
-    """A map times one factor a channel, from a map of one cell."""
+    """A map times one factor per channel, from a map of one cell."""
 
     op: Literal["gate"] = "gate"
     name: Name
@@ -146,7 +145,7 @@ Layer: TypeAlias = Annotated[MapLayer | TableLayer, Field(discriminator="op")]
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """The sizes of everything that a plan computes.
+    """The sizes of all that a plan computes.
 
     Attributes:
         maps: (rows, columns, channels) of every map, the image included.
@@ -168,10 +167,11 @@ class Plan(_PlanPart):
     layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=MAX_LAYERS)]
 
     def shapes(self) -> Shapes:
-        """Work out all sizes.
+        """Compute all sizes.
 
         Raises:
-            ModelError: a layer reads what is not there or does not fit, or is too large.
+            ModelError: a layer reads a map that no earlier layer computes, does not fit its
+                source, or is too large.
         """
         image = self.input
         found = Shapes({}, {}, {})
@@ -191,6 +191,61 @@ class Plan(_PlanPart):
             else:
                 found.tables[layer.name] = _tabled(layer, found.maps)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class ConvWeights:
+    """The arrays of one convolution.
+
+    Attributes:
+        weight: float32 [channels, in / groups, kernel, kernel]; whole numbers if stored as int8.
+        bias: float32 [channels]; if stored as int32, in the unit of the sum of products.
+        scale: float32 [channels], the real number that 1 in `weight` stands for; None: 1.
+    """
+
+    weight: F32
+    bias: F32
+    scale: F32 | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedNetwork:
+    """A checked plan with its weights.
+
+    Attributes:
+        plan: the layers.
+        shapes: the sizes of all that they compute.
+        weights: the arrays of each convolution by its name.
+    """
+
+    plan: Plan
+    shapes: Shapes
+    weights: dict[str, ConvWeights]
+
+
+def read_plan(content: bytes) -> PlannedNetwork:
+    """Read and check a plan and its weights.
+
+    Raises:
+        ModelError: the file is malformed or cut short, or its parts do not fit together.
+    """
+    arrays = _Arrays(content)
+    text = arrays.read(PLAN, np.uint8, None, limit_bytes=MAX_PLAN_BYTES).tobytes()
+    try:
+        plan = Plan.model_validate_json(text)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in fault["loc"]) or "the text"
+        where = where.encode("unicode_escape").decode()
+        msg = f"not a plan for NumPy: {where}: {fault['msg']}"
+        raise ModelError(msg) from error
+    shapes = plan.shapes()
+    weights = {
+        layer.name: _weights(arrays, layer, shapes.weights[layer.name])
+        for layer in plan.layers
+        if isinstance(layer, ConvLayer)
+    }
+    return PlannedNetwork(plan, shapes, weights)
 
 
 def _store(maps: dict[str, Shape], name: str, shape: Shape) -> None:
@@ -256,69 +311,6 @@ def _tabled(layer: TableLayer, maps: dict[str, Shape]) -> Shape:
 
 def _misfit(layer: str, expected: str, got: str) -> ModelError:
     return ModelError(f"layer {layer}: expected {expected}, got {got}")
-
-
-# FOLDED:
-# Reading `numpy.npz`: the plan as JSON and the arrays beside it, nothing of it believed.
-#
-# The file is a ZIP of uncompressed NPY arrays, so its own size bounds what it can hold. Headers
-# are checked against the plan before an array is made, and nothing in it is ever unpickled.
-
-
-@dataclass(frozen=True, slots=True)
-class ConvWeights:
-    """The numbers of one convolution.
-
-    Attributes:
-        weight: float32 [channels, in / groups, kernel, kernel]; whole numbers where it came as
-            int8.
-        bias: float32 [channels]; in the unit of the sum of products where that is of integers.
-        scale: float32 [channels], the real number that 1 in `weight` stands for; None: 1.
-    """
-
-    weight: F32
-    bias: F32
-    scale: F32 | None
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedNetwork:
-    """A checked plan with its weights.
-
-    Attributes:
-        plan: the layers.
-        shapes: the sizes of all they compute.
-        weights: by convolution.
-    """
-
-    plan: Plan
-    shapes: Shapes
-    weights: dict[str, ConvWeights]
-
-
-def read_plan(content: bytes) -> PlannedNetwork:
-    """Read and check a plan and its weights.
-
-    Raises:
-        ModelError: the file is malformed, cut short, or does not fit together.
-    """
-    arrays = _Arrays(content)
-    text = arrays.read(PLAN, np.uint8, None, limit_bytes=MAX_PLAN_BYTES).tobytes()
-    try:
-        plan = Plan.model_validate_json(text)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "the text"
-        where = where.encode("unicode_escape").decode()
-        msg = f"not a plan for NumPy: {where}: {fault['msg']}"
-        raise ModelError(msg) from error
-    shapes = plan.shapes()
-    weights = {
-        layer.name: _weights(arrays, layer, shapes.weights[layer.name])
-        for layer in plan.layers
-        if isinstance(layer, ConvLayer)
-    }
-    return PlannedNetwork(plan, shapes, weights)
 
 
 def _weights(arrays: _Arrays, layer: ConvLayer, shape: Shape) -> ConvWeights:

@@ -1,15 +1,14 @@
-"""ONNX Runtime. The only file that knows it."""
+"""ONNX Runtime as the backend. The only module that imports it, outside of model building."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from edgevision.errors import BackendError, ModelMismatchError
-from edgevision.frames import RawOutputs
 
 if TYPE_CHECKING:
     from edgevision.config.settings import RuntimeConfig
-    from edgevision.frames import U8
+    from edgevision.frames import F32, U8
     from edgevision.model_card import Model
 
 try:
@@ -24,12 +23,12 @@ class OnnxRuntimeBackend:
     name = "onnxruntime"
 
     def __init__(self, model: Model, config: RuntimeConfig, *, graph: bytes | None = None) -> None:
-        """Load the card's graph, or another one with the same inputs and outputs.
+        """Load the card's graph, or another one with the same input and outputs.
 
         Raises:
             BackendError: ONNX Runtime is missing, lacks a provider, or refuses the graph.
             ModelError: the model's file is not the one on its card.
-            ModelMismatchError: the graph does not take what the card says.
+            ModelMismatchError: the graph's input or outputs are not those on the card.
         """
         if onnxruntime is None:
             msg = "expected the package onnxruntime, got none: pip install onnxruntime"
@@ -37,7 +36,7 @@ class OnnxRuntimeBackend:
         self.threads = config.thread_count
         card = model.card
         self._input = card.input.name
-        self._outputs = [card.outputs.box_offsets, card.outputs.class_logits]
+        self._outputs = list(model.output_shapes)
         _check_providers(config.providers)
         content = model.read(card.onnx) if graph is None else graph
         try:
@@ -51,19 +50,31 @@ class OnnxRuntimeBackend:
             raise BackendError(msg) from error
         self._check_graph(model)
 
+    @classmethod
+    def load(cls, model: Model, runtime: RuntimeConfig) -> Self:
+        """Load the card's graph; raises as the constructor does."""
+        return cls(model, runtime)
+
     @staticmethod
     def is_installed() -> bool:
         """Return whether ONNX Runtime can be imported."""
         return onnxruntime is not None
 
-    def run(self, image: U8) -> RawOutputs:
-        """Run the network on uint8 [1, height, width, 3] BGR."""
+    def run(self, image: U8) -> dict[str, F32]:
+        """Run the network on uint8 [1, height, width, 3] BGR.
+
+        Returns:
+            The card's outputs by name, float32, without the batch axis.
+
+        Raises:
+            BackendError: ONNX Runtime failed.
+        """
         try:
-            offsets, logits = self._session.run(self._outputs, {self._input: image})
+            arrays = self._session.run(self._outputs, {self._input: image})
         except Exception as error:
             msg = f"ONNX Runtime failed: {_first_line(error)}"
             raise BackendError(msg) from error
-        return RawOutputs(offsets[0], logits[0])
+        return {name: array[0] for name, array in zip(self._outputs, arrays, strict=True)}
 
     def _check_graph(self, model: Model) -> None:
         card = model.card
@@ -73,11 +84,7 @@ class OnnxRuntimeBackend:
         }
         expected = {
             card.input.name: f"tensor(uint8) {[1, card.input.height, card.input.width, 3]}",
-            card.outputs.box_offsets: f"tensor(float) {[1, card.anchor_count, 4]}",
-            card.outputs.class_logits: (
-                f"tensor(float) {[1, card.anchor_count, len(model.labels)]}"
-            ),
-        }
+        } | {name: f"tensor(float) {[1, *shape]}" for name, shape in model.output_shapes.items()}
         for name, wanted in expected.items():
             if found.get(name) != wanted:
                 msg = (

@@ -1,4 +1,4 @@
-"""From a frame to the network's input, and the way back for its boxes."""
+"""Resizing frames to the network's input, and mapping its boxes back to the frame."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TO_BGR = {1: cv2.COLOR_GRAY2BGR, 4: cv2.COLOR_BGRA2BGR}
 
 @dataclass(frozen=True, slots=True)
 class InputGeometry:
-    """How the frame lies in the model input: stretched over all of it.
+    """How the frame is placed in the model input: stretched over all of it.
 
     Attributes:
         frame_size_px: (width, height) of the frame.
@@ -51,7 +51,7 @@ class PreparedInput:
 
     Attributes:
         image: uint8 [1, height, width, 3] BGR.
-        geometry: the way back.
+        geometry: maps boxes back to the frame.
     """
 
     image: U8
@@ -62,20 +62,20 @@ class Preprocessor:
     """Resizes frames to the model input."""
 
     def __init__(self, spec: InputSpec, resize: Resize = "exact") -> None:
-        """Prepare for one model's input size and one way to resize.
+        """Prepare for one model's input size and one interpolation.
 
-        OpenCV is told to use one thread: a resize is too short to be shared, and waiting for
-        a second core that decodes video doubles its time.
+        OpenCV is limited to one thread: a resize is too short to be shared, and waiting for a
+        second core that is decoding video doubles its time.
         """
         cv2.setNumThreads(1)
         self._size = (spec.width, spec.height)
         self._interpolation = _INTERPOLATIONS[resize]
 
     def prepare(self, image: U8) -> PreparedInput:
-        """Resize a frame; grey and BGRA become BGR.
+        """Resize a frame; grey and BGRA are converted to BGR.
 
         Args:
-            image: as `Frame` has checked it.
+            image: a frame's image, as `Frame` has checked it.
         """
         channels = image.shape[2] if image.ndim == 3 else 1
         resized = cv2.resize(image, self._size, interpolation=self._interpolation)

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgevision.config.camera import DetectionConfig
 from edgevision.config.settings import RuntimeConfig
-from edgevision.detection.ssd import Detector
+from edgevision.detection.decoder import make_decoder
 from edgevision.errors import SourceError
 from edgevision.evaluation.ground_truth import AveragePrecision, read_ground_truth
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
@@ -53,7 +53,7 @@ def person_ap(
     runtime = RuntimeConfig()
     backends = {name: OnnxRuntimeBackend(model, runtime, graph=g) for name, g in graphs.items()}
     precision = {name: AveragePrecision(min_iou=MIN_IOU) for name in graphs}
-    detector = Detector(
+    decoder = make_decoder(
         model, DetectionConfig(min_score=MIN_SCORE, nms_iou=NMS_IOU, labels=(LABEL,))
     )
     preprocessor = Preprocessor(model.card.input)
@@ -64,7 +64,7 @@ def person_ap(
         height, width = frame.shape[:2]
         size = np.array([width, height, width, height], np.float32)
         for name, backend in backends.items():
-            found = prepared.geometry.to_frame(detector.detect(backend.run(prepared.image)))
+            found = prepared.geometry.to_frame(decoder.decode(backend.run(prepared.image)))
             precision[name].add(found.boxes * size, found.scores, truth.at(number).boxes)
     on_progress("measuring accuracy", total, total)
     return {name: collected.value() for name, collected in precision.items()}

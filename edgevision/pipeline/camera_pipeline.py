@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 from edgevision.clock import elapsed_ms
 from edgevision.config.camera import MotionConfig
 from edgevision.config.faults import scene_faults
+from edgevision.detection.decoder import make_decoder
 from edgevision.detection.motion import MotionDetector, MotionGate
 from edgevision.detection.regions import Regions, in_window, merge
-from edgevision.detection.ssd import Detector
 from edgevision.errors import ConfigError
 from edgevision.frames import DetectedObject, FrameResult, StageLatency
 from edgevision.inference.preprocess import Preprocessor
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgevision.clock import Clock
     from edgevision.config.camera import CameraConfig, DetectionConfig
     from edgevision.config.settings import Config
+    from edgevision.detection.decoder import Decoder
     from edgevision.detection.regions import Crop
     from edgevision.frames import U8, Detections, Frame
     from edgevision.inference.backend import LoadedModel
@@ -174,12 +175,12 @@ class CameraPipeline:
         taken_ns = self._clock.monotonic_ns()
         # Each decoded before the next run, which may use the memory of its outputs again.
         crops = [
-            in_window(crop.window_frac, self._decoder.detect(self._backend.run(crop.image)))
+            in_window(crop.window_frac, self._decoder.decode(self._backend.run(crop.image)))
             for crop in ready.crops
         ]
-        raw = self._backend.run(ready.prepared.image)
+        outputs = self._backend.run(ready.prepared.image)
         inferred_ns = self._clock.monotonic_ns()
-        detections = ready.prepared.geometry.to_frame(self._decoder.detect(raw))
+        detections = ready.prepared.geometry.to_frame(self._decoder.decode(outputs))
         if crops:
             detections = merge(detections, crops)
         candidates = self._label(detections)
@@ -279,6 +280,7 @@ def check_labels(model: Model, config: Config) -> None:
 
     Raises:
         ConfigError: labels that the model does not have, or that are not looked for; all of them.
+        ModelError: the model's decoder is unknown or cannot use the card.
     """
     faults: list[str] = list(scene_faults(model, config))
     for camera in config.cameras:
@@ -290,11 +292,11 @@ def check_labels(model: Model, config: Config) -> None:
         raise ConfigError(*dict.fromkeys(faults))
 
 
-def _decoder(model: Model, config: Config, camera: str, lowest_score: float) -> Detector:
+def _decoder(model: Model, config: Config, camera: str, lowest_score: float) -> Decoder:
     """Return a camera's decoder, down to what its tracker takes or to a lower score."""
     own = config.cameras[camera].detection is not None
     detection = config.detection_of(camera)
-    return Detector(
+    return make_decoder(
         model,
         detection,
         key=f"cameras.{camera}.detection" if own else "detection",

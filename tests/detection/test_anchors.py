@@ -73,7 +73,7 @@ def test_the_6_maps_of_ssd_mobilenet_give_1917_anchors_with_the_values_of_its_pa
     assert anchors[1] == pytest.approx([0.026316, 0.026316, 0.141421, 0.282843], abs=1e-6)
     # sqrt(0.95 * 1) = 0.974679.
     assert anchors[1916] == pytest.approx([0.5, 0.5, 0.974679, 0.974679], abs=1e-6)
-    # The 10x10 map begins after 19 * 19 * 3 = 1083; its scale is 0.35: 0.35 / sqrt(3) = 0.202073.
+    # The 10x10 map starts after 19 * 19 * 3 = 1083; its scale is 0.35: 0.35 / sqrt(3) = 0.202073.
     assert anchors[1083 + 3] == pytest.approx([0.05, 0.05, 0.202073, 0.606218], abs=1e-6)
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edgevision.config.camera import DetectionConfig
-from edgevision.detection.ssd import MAX_CANDIDATES, Detector, decode_boxes, make_anchors
+from edgevision.detection.decoder import make_decoder
+from edgevision.detection.ssd import MAX_CANDIDATES, decode_boxes, make_anchors
 from edgevision.errors import ConfigError, ModelMismatchError
-from edgevision.frames import RawOutputs
 
 if TYPE_CHECKING:
     from edgevision.frames import F32
@@ -29,12 +29,17 @@ LOGITS = arrays(np.float32, (ANCHORS, CLASSES), elements=st.floats(-9, 9, width=
 SCORES = st.floats(0.01, 0.99)
 
 
-def raw_of(*found: tuple[int, int, float]) -> RawOutputs:
+def outputs(offsets: F32, logits: F32) -> dict[str, F32]:
+    """The network's outputs by the names on the fake model's card."""
+    return {"offsets": offsets, "logits": logits}
+
+
+def raw_of(*found: tuple[int, int, float]) -> dict[str, F32]:
     """Outputs with these (anchor, class, logit) and nothing else."""
     logits = np.full((ANCHORS, CLASSES), NOTHING, np.float32)
     for anchor, class_id, logit in found:
         logits[anchor, class_id] = logit
-    return RawOutputs(np.zeros((ANCHORS, 4), np.float32), logits)
+    return outputs(np.zeros((ANCHORS, 4), np.float32), logits)
 
 
 def logit(score: float) -> float:
@@ -42,7 +47,7 @@ def logit(score: float) -> float:
 
 
 def test_nothing_above_the_threshold_is_nothing_found(loaded_model: Model) -> None:
-    found = Detector(loaded_model, DetectionConfig()).detect(raw_of())
+    found = make_decoder(loaded_model, DetectionConfig()).decode(raw_of())
     assert len(found) == 0
     assert found.boxes.shape == (0, 4)
 
@@ -50,7 +55,7 @@ def test_nothing_above_the_threshold_is_nothing_found(loaded_model: Model) -> No
 def test_a_logit_of_2_is_an_object_with_score_0_88_in_the_box_of_its_anchor(
     loaded_model: Model,
 ) -> None:
-    found = Detector(loaded_model, DetectionConfig()).detect(raw_of((0, CAT, 2.0)))
+    found = make_decoder(loaded_model, DetectionConfig()).decode(raw_of((0, CAT, 2.0)))
     assert found.class_ids.tolist() == [CAT]
     assert found.scores == pytest.approx([0.880797], abs=1e-6)
     # The first of 2x2 cells, scale 0.5: centred at a quarter, a half wide and high.
@@ -59,20 +64,20 @@ def test_a_logit_of_2_is_an_object_with_score_0_88_in_the_box_of_its_anchor(
 
 def test_objects_come_best_first(loaded_model: Model) -> None:
     raw = raw_of((0, CAT, 1.0), (1, DOG, 3.0), (2, PERSON, 2.0))
-    found = Detector(loaded_model, DetectionConfig()).detect(raw)
+    found = make_decoder(loaded_model, DetectionConfig()).decode(raw)
     assert found.class_ids.tolist() == [DOG, PERSON, CAT]
 
 
 def test_one_anchor_may_hold_objects_of_2_classes(loaded_model: Model) -> None:
-    found = Detector(loaded_model, DetectionConfig()).detect(raw_of((3, CAT, 1), (3, DOG, 2)))
+    found = make_decoder(loaded_model, DetectionConfig()).decode(raw_of((3, CAT, 1), (3, DOG, 2)))
     assert found.class_ids.tolist() == [DOG, CAT]
     assert found.boxes[0].tolist() == found.boxes[1].tolist()
 
 
 def test_overlapping_boxes_of_one_class_are_one_object(loaded_model: Model) -> None:
     raw = raw_of((0, CAT, 1.0), (1, CAT, 3.0))
-    raw.box_offsets[1] = [0, -10, 0, 0]  # onto the cell to the left
-    found = Detector(loaded_model, DetectionConfig()).detect(raw)
+    raw["offsets"][1] = [0, -10, 0, 0]  # onto the cell to the left
+    found = make_decoder(loaded_model, DetectionConfig()).decode(raw)
     assert found.scores == pytest.approx([0.952574], abs=1e-6)
 
 
@@ -80,8 +85,8 @@ def test_overlapping_boxes_of_one_class_are_one_object(loaded_model: Model) -> N
 def test_a_score_of_exactly_min_score_counts(
     loaded_model: Model, min_score: float, count: int
 ) -> None:
-    detector = Detector(loaded_model, DetectionConfig(min_score=min_score))
-    assert len(detector.detect(raw_of((0, CAT, 0.0)))) == count
+    decoder = make_decoder(loaded_model, DetectionConfig(min_score=min_score))
+    assert len(decoder.decode(raw_of((0, CAT, 0.0)))) == count
 
 
 @given(LOGITS, SCORES)
@@ -89,8 +94,8 @@ def test_thresholding_logits_keeps_what_thresholding_scores_keeps(
     loaded_model: Model, logits: F32, min_score: float
 ) -> None:
     config = DetectionConfig(min_score=min_score, nms_iou=ALL_BOXES, max_objects=400)
-    raw = RawOutputs(np.zeros((ANCHORS, 4), np.float32), logits)
-    found = Detector(loaded_model, config).detect(raw)
+    raw = outputs(np.zeros((ANCHORS, 4), np.float32), logits)
+    found = make_decoder(loaded_model, config).decode(raw)
     scores = 1 / (1 + np.exp(-logits.astype(np.float64)))
     scores[:, 0] = 0.0
     sure = np.sort(scores[scores >= min_score + 1e-6])[::-1]
@@ -103,12 +108,12 @@ def test_thresholding_logits_keeps_what_thresholding_scores_keeps(
 def test_a_labels_own_score_takes_the_place_of_min_score_for_it_alone(
     loaded_model: Model, logits: F32, min_score: float, cat_score: float
 ) -> None:
-    raw = RawOutputs(np.zeros((ANCHORS, 4), np.float32), logits)
+    raw = outputs(np.zeros((ANCHORS, 4), np.float32), logits)
     config = DetectionConfig(min_score=min_score, nms_iou=ALL_BOXES)
     own = config.model_copy(update={"label_min_score": {"Cat": cat_score}})
     general = config.model_copy(update={"min_score": cat_score})
     found, as_cats, as_others = (
-        Detector(loaded_model, each).detect(raw) for each in (own, general, config)
+        make_decoder(loaded_model, each).decode(raw) for each in (own, general, config)
     )
     cats, others = found.class_ids == CAT, found.class_ids != CAT
     assert found.scores[cats].tolist() == as_cats.scores[as_cats.class_ids == CAT].tolist()
@@ -119,34 +124,36 @@ def test_a_labels_own_score_takes_the_place_of_min_score_for_it_alone(
 def test_the_allow_list_keeps_the_objects_of_its_labels_and_no_others(
     loaded_model: Model, logits: F32, labels: set[str]
 ) -> None:
-    raw = RawOutputs(np.zeros((ANCHORS, 4), np.float32), logits)
-    found = Detector(loaded_model, DetectionConfig(labels=tuple(labels))).detect(raw)
-    everything = Detector(loaded_model, DetectionConfig()).detect(raw)
+    raw = outputs(np.zeros((ANCHORS, 4), np.float32), logits)
+    found = make_decoder(loaded_model, DetectionConfig(labels=tuple(labels))).decode(raw)
+    everything = make_decoder(loaded_model, DetectionConfig()).decode(raw)
     wanted = [LABELS[class_id] in labels for class_id in everything.class_ids]
     assert found.scores.tolist() == everything.scores[wanted].tolist()
 
 
 @pytest.mark.parametrize("value", [9.0, 88.0, 1e30, np.inf])
 def test_the_background_is_never_an_object(loaded_model: Model, value: float) -> None:
-    found = Detector(loaded_model, DetectionConfig(min_score=0.01)).detect(raw_of((0, 0, value)))
+    found = make_decoder(loaded_model, DetectionConfig(min_score=0.01)).decode(
+        raw_of((0, 0, value))
+    )
     assert len(found) == 0
 
 
 def test_without_a_background_class_line_0_is_a_label_like_others(loaded_model: Model) -> None:
     card = loaded_model.card.model_copy(update={"background_index": None})
-    detector = Detector(replace(loaded_model, card=card), DetectionConfig())
-    assert detector.detect(raw_of((0, 0, 1.0))).class_ids.tolist() == [0]
+    decoder = make_decoder(replace(loaded_model, card=card), DetectionConfig())
+    assert decoder.decode(raw_of((0, 0, 1.0))).class_ids.tolist() == [0]
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_a_logit_that_is_no_number_is_no_object(loaded_model: Model, value: float) -> None:
-    found = Detector(loaded_model, DetectionConfig()).detect(raw_of((0, CAT, value)))
+    found = make_decoder(loaded_model, DetectionConfig()).decode(raw_of((0, CAT, value)))
     assert len(found) == 0
 
 
 def test_a_threshold_near_0_gives_scores_and_no_warning(loaded_model: Model) -> None:
     raw = raw_of(*((anchor, CAT, -100.0) for anchor in range(ANCHORS)))
-    found = Detector(loaded_model, DetectionConfig(min_score=1e-300)).detect(raw)
+    found = make_decoder(loaded_model, DetectionConfig(min_score=1e-300)).decode(raw)
     assert found.scores.min() == 0.0
 
 
@@ -155,7 +162,7 @@ def test_at_most_max_objects_are_found_and_they_are_the_best(
     loaded_model: Model, limit: int
 ) -> None:
     raw = raw_of((0, CAT, 1.0), (1, DOG, 3.0), (2, PERSON, 2.0))
-    found = Detector(loaded_model, DetectionConfig(max_objects=limit)).detect(raw)
+    found = make_decoder(loaded_model, DetectionConfig(max_objects=limit)).decode(raw)
     assert found.class_ids.tolist() == [DOG, PERSON, CAT][:limit]
 
 
@@ -163,16 +170,16 @@ def test_of_1200_candidates_the_best_400_enter_suppression(loaded_model: Model) 
     one_cell = loaded_model.card.anchors[0].model_copy(update={"rows": 20, "columns": 20})
     card = loaded_model.card.model_copy(update={"anchors": (one_cell,)})
     config = DetectionConfig(min_score=0.01, nms_iou=ALL_BOXES, max_objects=400)
-    detector = Detector(replace(loaded_model, card=card), config)
+    decoder = make_decoder(replace(loaded_model, card=card), config)
     logits = np.linspace(-4, 4, 400 * CLASSES, dtype=np.float32).reshape(400, CLASSES)
-    found = detector.detect(RawOutputs(np.zeros((400, 4), np.float32), logits))
+    found = decoder.decode(outputs(np.zeros((400, 4), np.float32), logits))
     best = np.sort(logits[:, 1:].ravel())[::-1][:MAX_CANDIDATES]
     np.testing.assert_allclose(found.scores, 1 / (1 + np.exp(-best)), rtol=1e-5)
 
 
 @given(LOGITS, arrays(np.float32, (ANCHORS, 4), elements=st.floats(-20, 20, width=32)))
 def test_each_box_is_that_of_its_own_anchor(loaded_model: Model, logits: F32, offsets: F32) -> None:
-    found = Detector(loaded_model, DetectionConfig()).detect(RawOutputs(offsets, logits))
+    found = make_decoder(loaded_model, DetectionConfig()).decode(outputs(offsets, logits))
     card = loaded_model.card
     boxes = decode_boxes(offsets, make_anchors(card.anchors), card.box_coder).tolist()
     scores = 1 / (1 + np.exp(-logits))
@@ -196,9 +203,9 @@ def test_each_box_is_that_of_its_own_anchor(loaded_model: Model, logits: F32, of
 def test_outputs_of_other_shapes_than_on_the_card_are_refused(
     loaded_model: Model, offsets: tuple[int, ...], logits: tuple[int, ...]
 ) -> None:
-    raw = RawOutputs(np.zeros(offsets, np.float32), np.zeros(logits, np.float32))
+    raw = outputs(np.zeros(offsets, np.float32), np.zeros(logits, np.float32))
     with pytest.raises(ModelMismatchError) as caught:
-        Detector(loaded_model, DetectionConfig()).detect(raw)
+        make_decoder(loaded_model, DetectionConfig()).decode(raw)
     assert str(caught.value) == (
         "expected class logits (6, 4) and box offsets (6, 4) as in the model card, got "
         f"{logits} and {offsets}"
@@ -210,7 +217,7 @@ def test_labels_that_the_model_lacks_are_all_named_with_those_that_it_has(
 ) -> None:
     config = DetectionConfig(labels=("Cat", "Unicorn"), label_min_score={"Elf": 0.5, "Dog": 0.5})
     with pytest.raises(ConfigError) as caught:
-        Detector(loaded_model, config)
+        make_decoder(loaded_model, config)
     assert caught.value.faults == (
         "detection.labels: expected labels of fake (Cat, Dog, Person), got 'Unicorn'",
         "detection.label_min_score: expected labels of fake (Cat, Dog, Person), got 'Elf'",
@@ -219,14 +226,36 @@ def test_labels_that_the_model_lacks_are_all_named_with_those_that_it_has(
 
 def test_the_background_cannot_be_asked_for(loaded_model: Model) -> None:
     with pytest.raises(ConfigError, match=r"\(Cat, Dog, Person\), got '\?\?\?'"):
-        Detector(loaded_model, DetectionConfig(labels=("???",)))
+        make_decoder(loaded_model, DetectionConfig(labels=("???",)))
 
 
 @pytest.mark.parametrize("score", [0.1, 0.5, 0.9])
 def test_the_logit_that_a_score_stands_for_gives_that_score_back(
     loaded_model: Model, score: float
 ) -> None:
-    found = Detector(loaded_model, DetectionConfig(min_score=0.01)).detect(
+    found = make_decoder(loaded_model, DetectionConfig(min_score=0.01)).decode(
         raw_of((0, CAT, logit(score)))
     )
     assert found.scores == pytest.approx([score], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["offsets", "logits"])
+def test_a_missing_output_is_named_with_those_that_there_are(
+    loaded_model: Model, name: str
+) -> None:
+    raw = raw_of()
+    (other,) = raw.keys() - {name}
+    del raw[name]
+    with pytest.raises(ModelMismatchError) as caught:
+        make_decoder(loaded_model, DetectionConfig()).decode(raw)
+    assert str(caught.value) == f"expected output {name} as in the model card, got {other}"
+
+
+def test_detections_do_not_share_the_memory_of_the_outputs(loaded_model: Model) -> None:
+    raw = raw_of((0, CAT, 2.0))
+    found = make_decoder(loaded_model, DetectionConfig()).decode(raw)
+    assert not any(
+        np.shares_memory(own, output)
+        for own in (found.boxes, found.scores, found.class_ids)
+        for output in raw.values()
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from edgevision.config.camera import DetectionConfig
 from edgevision.config.settings import DEMO_RECORDING, Config, RuntimeConfig
-from edgevision.detection.ssd import Detector
+from edgevision.detection.decoder import make_decoder
 from edgevision.errors import BackendError, ModelError, ModelMismatchError
 from edgevision.frames import U8, Detections
 from edgevision.inference import onnxruntime
@@ -19,7 +19,7 @@ from edgevision.inference.backend import open_backend
 from edgevision.inference.numpy_backend import NumpyBackend
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
 from edgevision.inference.preprocess import Preprocessor
-from edgevision.model_card import Model, load_model
+from edgevision.model_card import Model, ModelCard, load_model
 
 FOLDER = Path(__file__).parents[2] / "models" / "ssd_mobilenet_v2_oid"
 CONFIG = Config.model_validate({"cameras": {"none": {"source": "0"}}})
@@ -68,13 +68,13 @@ def test_at_least_99_percent_of_detections_match_onnx_runtimes_int8_one_to_one(
 ) -> None:
     engines = OnnxRuntimeBackend(model, RuntimeConfig(threads=1)), NumpyBackend(model)
     # A score of 0.4 here may be one of 0.36 there.
-    shown, near = (Detector(model, DetectionConfig(min_score=s)) for s in (0.4, 0.35))
+    shown, near = (make_decoder(model, DetectionConfig(min_score=s)) for s in (0.4, 0.35))
     matched, total = 0, 0
     for image in images[::2]:
         first, second = (engine.run(image) for engine in engines)
         for own, other in ((first, second), (second, first)):
-            found = shown.detect(own)
-            matched += count_matches(found, near.detect(other))
+            found = shown.decode(own)
+            matched += count_matches(found, near.decode(other))
             total += len(found)
     record_property("matched share", matched / total)  # type: ignore[operator]
     assert total > 150
@@ -109,11 +109,13 @@ def test_two_runs_of_one_image_give_the_same_and_do_not_overwrite_each_other(
     model: Model, images: list[U8]
 ) -> None:
     backend = NumpyBackend(model)
+    assert isinstance(model.card, ModelCard)
+    name = model.card.outputs.class_logits
     first = backend.run(images[50])
-    kept = first.class_logits.copy()
+    kept = first[name].copy()
     backend.run(images[0])
-    assert (first.class_logits == kept).all()
-    assert (backend.run(images[50]).class_logits == kept).all()
+    assert (first[name] == kept).all()
+    assert (backend.run(images[50])[name] == kept).all()
 
 
 @pytest.mark.parametrize(

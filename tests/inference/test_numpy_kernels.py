@@ -1,4 +1,4 @@
-"""The kernels against loops that nobody could get wrong."""
+"""The kernels against plain loops."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def image(**changes: Any) -> Callable[[dict[str, Any], Arrays], None]:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (drop("stem.bias"), "array stem.bias: expected it beside the plan, got nothing"),
         (put("stem.bias", np.zeros(3, np.float32)), r"expected float32 \[2\], got float32 \[3\]"),
@@ -133,11 +133,11 @@ def image(**changes: Any) -> Callable[[dict[str, Any], Arrays], None]:
     ],
 )
 def test_what_does_not_fit_together_is_refused_by_name(
-    change: Callable[[dict[str, Any], Arrays], None], words: str
+    change: Callable[[dict[str, Any], Arrays], None], message: str
 ) -> None:
     layers, others = plan(), arrays()
     change(layers, others)
-    with pytest.raises(ModelError, match=words):
+    with pytest.raises(ModelError, match=message):
         read_plan(written(layers, others))
 
 

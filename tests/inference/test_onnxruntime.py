@@ -13,7 +13,7 @@ from edgevision.config.settings import Config, RuntimeConfig
 from edgevision.errors import BackendError, ModelError, ModelMismatchError
 from edgevision.inference.backend import open_backend
 from edgevision.inference.onnxruntime import OnnxRuntimeBackend
-from edgevision.model_card import Model, load_model
+from edgevision.model_card import Model, ModelCard, load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,28 +27,30 @@ def image_of(value: int) -> np.ndarray:
 
 def test_a_run_gives_6_offsets_and_6_rows_of_4_logits(loaded_model: Model) -> None:
     raw = OnnxRuntimeBackend(loaded_model, ONE_THREAD).run(image_of(0))
-    assert raw.box_offsets.shape == (ANCHORS, 4)
-    assert raw.class_logits.shape == (ANCHORS, len(LABELS))
-    assert raw.box_offsets.dtype == raw.class_logits.dtype == np.float32
+    assert raw["offsets"].shape == (ANCHORS, 4)
+    assert raw["logits"].shape == (ANCHORS, len(LABELS))
+    assert raw["offsets"].dtype == raw["logits"].dtype == np.float32
 
 
 def test_a_white_image_gives_the_cat_a_logit_of_4(loaded_model: Model) -> None:
     raw = OnnxRuntimeBackend(loaded_model, ONE_THREAD).run(image_of(255))
-    assert raw.class_logits[CAT_ANCHOR, LABELS.index("Cat")] == pytest.approx(4.0)
+    assert raw["logits"][CAT_ANCHOR, LABELS.index("Cat")] == pytest.approx(4.0)
 
 
-def test_the_offsets_are_told_from_the_logits_by_name_and_not_by_place(
+def test_offsets_and_logits_are_distinguished_by_name_and_not_by_position(
     fake_model: FakeModel,
 ) -> None:
     fake_model.change_card(outputs={"box_offsets": "logits", "class_logits": "offsets"})
-    raw = OnnxRuntimeBackend(load_model(fake_model.folder), ONE_THREAD).run(image_of(0))
-    assert raw.box_offsets.max() == -8.0
-    assert raw.class_logits.max() == 0.0
+    model = load_model(fake_model.folder)
+    raw = OnnxRuntimeBackend(model, ONE_THREAD).run(image_of(0))
+    assert isinstance(model.card, ModelCard)
+    assert raw[model.card.outputs.box_offsets].max() == -8.0
+    assert raw[model.card.outputs.class_logits].max() == 0.0
 
 
 def test_another_graph_takes_the_place_of_the_cards(loaded_model: Model) -> None:
     backend = OnnxRuntimeBackend(loaded_model, ONE_THREAD, graph=graph())
-    assert backend.run(image_of(0)).class_logits.max() == -8.0
+    assert backend.run(image_of(0))["logits"].max() == -8.0
 
 
 def test_a_provider_that_this_build_lacks_is_named_with_those_it_has(loaded_model: Model) -> None:
@@ -152,7 +154,7 @@ def test_every_level_of_optimization_gives_the_same_logits(
         {"threads": 2, "graph_optimization": level, "inter_op_threads": inter_op_threads}
     )
     raw = OnnxRuntimeBackend(loaded_model, config).run(image_of(255))
-    assert raw.class_logits[CAT_ANCHOR, LABELS.index("Cat")] == pytest.approx(4.0)
+    assert raw["logits"][CAT_ANCHOR, LABELS.index("Cat")] == pytest.approx(4.0)
 
 
 def test_without_onnxruntime_the_error_says_what_to_install(fake_model: FakeModel) -> None:

@@ -10,14 +10,14 @@ import pytest
 from edgevision.clock import NS_PER_MS, ManualClock
 from edgevision.config.settings import Config
 from edgevision.errors import BackendError
-from edgevision.frames import Frame, FrameResult, RawOutputs
+from edgevision.frames import Frame, FrameResult
 from edgevision.inference.backend import LoadedModel
-from edgevision.model_card import load_model
+from edgevision.model_card import ModelCard, load_model
 from edgevision.pipeline.camera_pipeline import CameraPipeline
 from edgevision.pipeline.camera_tracker import CameraTracker
 
 if TYPE_CHECKING:
-    from edgevision.frames import U8
+    from edgevision.frames import F32, U8
     from edgevision.inference.backend import Backend
     from edgevision.model_card import Model
 
@@ -36,16 +36,20 @@ class OneBox:
 
     def __init__(self, model: Model, clock: ManualClock) -> None:
         self._clock = clock
+        assert isinstance(model.card, ModelCard)
         count, labels = model.card.anchor_count, model.labels
-        self._raw = RawOutputs(
-            np.zeros((count, 4), np.float32), np.full((count, len(labels)), -20, np.float32)
-        )
-        self._raw.class_logits[count - 6, labels.index("Cat")] = 1.0
+        logits = np.full((count, len(labels)), -20, np.float32)
+        logits[count - 6, labels.index("Cat")] = 1.0
+        outputs = model.card.outputs
+        self._outputs = {
+            outputs.box_offsets: np.zeros((count, 4), np.float32),
+            outputs.class_logits: logits,
+        }
 
-    def run(self, image: U8) -> RawOutputs:
+    def run(self, image: U8) -> dict[str, F32]:
         assert image.shape == (1, 300, 300, 3)
         self._clock.advance(0.007)
-        return self._raw
+        return self._outputs
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +101,7 @@ def test_a_backend_that_fails_is_not_hidden(model: Model) -> None:
     class Broken:
         name = "broken"
 
-        def run(self, image: U8) -> RawOutputs:
+        def run(self, image: U8) -> dict[str, F32]:
             raise BackendError(str(image.shape))
 
     pipeline = _pipeline(model, Broken(), "yard", ManualClock())
