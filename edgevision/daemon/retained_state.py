@@ -9,7 +9,7 @@ from edgevision import __version__
 from edgevision.daemon.uplink import count_notes
 from edgevision.events import DELIVERING, Occupancy
 from edgevision.integrations import frigate
-from edgevision.integrations.frigate import FrigateSide
+from edgevision.integrations.frigate import FrigateBridge
 from edgevision.integrations.homeassistant import decode_announced, discovery, encode_announced
 from edgevision.model_card import known_labels
 from edgevision.mqtt.message import Message
@@ -49,7 +49,7 @@ class Announcer:
         self._retained = Retained(notes)
         self._statuses: dict[str, tuple[CameraStatus, Message]] = {}
         self._online = True
-        self._frigate: tuple[Config, FrigateSide] | None = None
+        self._frigate: tuple[Config, FrigateBridge] | None = None
         self._entities = decode_announced(notes.get(ENTITIES_NOTE))
         self._discovery: tuple[Config, tuple[Message, ...]] | None = None
 
@@ -149,14 +149,14 @@ class Announcer:
             self._discovery = parts.config, tuple(m for m in found.messages if m.payload)
         return self._discovery[1]
 
-    def _frigate_side(self, uplink: Uplink, parts: Parts) -> FrigateSide:
+    def _frigate_side(self, uplink: Uplink, parts: Parts) -> FrigateBridge:
         if self._frigate is not None:
             config, side = self._frigate
             if config is parts.config:
                 return side
             for message in side.farewell():
                 uplink.telemetry(message)
-        side = FrigateSide(parts.config, known_labels(parts.engine.model))
+        side = FrigateBridge(parts.config, known_labels(parts.engine.model))
         self._frigate = parts.config, side
         return side
 
