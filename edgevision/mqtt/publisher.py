@@ -414,7 +414,7 @@ class Delivery:
 
     def _refuse(self, row: OutboxRow, answer: Answer, now_ns: int) -> None:
         self.refused += 1
-        words = f"the broker refuses messages on {row.topic}: {answer.words}"
+        words = f"the broker refuses messages on {row.topic}: {answer.text}"
         hold = _Hold(now_ns + round(REFUSED_PAUSE_S * NS_PER_S), words)
         if words not in self.problems:
             log.warning("%s; they are kept and tried again", words)
