@@ -21,7 +21,7 @@ from edgevision.mqtt import publisher as delivery_module
 from edgevision.mqtt.client import MqttClient
 from edgevision.mqtt.message import Message
 from edgevision.mqtt.outbox import MAX_MESSAGE_BYTES, Outbox
-from edgevision.mqtt.outbox_file import MAX_NOTES
+from edgevision.mqtt.outbox_file import MAX_KEYS
 from edgevision.mqtt.publisher import HANG_S, MAX_RECORDED, Publisher
 
 TOPIC = "p/yard/events"
@@ -360,11 +360,11 @@ def test_notes_that_pile_up_while_the_disk_is_busy_are_bounded_and_counted(
     idle: tuple[Publisher, ManualClock],
 ) -> None:
     publisher, _ = idle
-    for n in range(MAX_NOTES + 3):
+    for n in range(MAX_KEYS + 3):
         publisher.record(None, {f"a{n}": b"x"})
     publisher.turn()
-    assert len(publisher.notes()) == MAX_NOTES
-    assert "3 notes were not kept" in publisher.figures.problems[0]
+    assert len(publisher.notes()) == MAX_KEYS
+    assert "3 values were not stored" in publisher.figures.problems[0]
 
 
 def test_a_message_above_the_bound_is_not_taken_and_counted(
