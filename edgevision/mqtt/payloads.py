@@ -340,7 +340,7 @@ class ObjectRecord(Record):
     end_time: Annotated[Timestamp | None, _named("end_time", "ended_at")]
     """When it was last seen, once it has ended; else null."""
     duration_s: _Seconds
-    """From when it was first seen to when it was last seen, whatever the clock did."""
+    """From when it was first seen to when it was last seen, unaffected by clock changes."""
     current_zones: tuple[str, ...]
     """The zones it is in."""
     entered_zones: tuple[str, ...]

@@ -477,10 +477,10 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, clock: ManualClock
         assert numbers(outbox) == [1]
 
 
-# Notes.
+# Key-values.
 
 
-def test_notes_are_there_after_a_restart_until_they_are_deleted(
+def test_values_are_there_after_a_restart_until_they_are_deleted(
     path: Path, clock: ManualClock
 ) -> None:
     with opened(path, clock) as outbox:
@@ -500,7 +500,7 @@ VALUES = st.none() | st.sampled_from([b"", b"x", b"y" * 3000, bytes(MAX_VALUE_BY
 
 @settings(max_examples=30)
 @given(steps=st.lists(st.tuples(st.dictionaries(KEYS, VALUES), st.booleans()), max_size=8))
-def test_any_sequence_of_notes_and_restarts_leaves_what_a_dict_would(
+def test_any_sequence_of_values_and_restarts_leaves_what_a_dict_would(
     tmp_path_factory: pytest.TempPathFactory,
     steps: list[tuple[dict[str, bytes | None], bool]],
 ) -> None:
@@ -523,7 +523,7 @@ def test_any_sequence_of_notes_and_restarts_leaves_what_a_dict_would(
         assert again.key_values.values == model
 
 
-def test_after_sigkill_a_message_and_its_note_are_both_there_or_both_not(
+def test_after_sigkill_a_message_and_its_value_are_both_there_or_both_not(
     path: Path, clock: ManualClock
 ) -> None:
     script = (
@@ -554,7 +554,7 @@ def test_after_sigkill_a_message_and_its_note_are_both_there_or_both_not(
             assert outbox.problems == ()
 
 
-def test_a_file_of_a_version_without_notes_gets_them(path: Path, clock: ManualClock) -> None:
+def test_a_file_of_a_version_without_values_gets_them(path: Path, clock: ManualClock) -> None:
     with opened(path, clock) as outbox:
         outbox.commit([event(1)])
     with closing(sqlite3.connect(path)) as db:
@@ -567,7 +567,7 @@ def test_a_file_of_a_version_without_notes_gets_them(path: Path, clock: ManualCl
         assert outbox.key_values.values == {"a": b"1"}
 
 
-def test_notes_above_their_bounds_are_refused_and_counted_and_the_message_is_kept(
+def test_values_above_their_bounds_are_refused_and_counted_and_the_message_is_kept(
     path: Path, clock: ManualClock
 ) -> None:
     with opened(path, clock) as outbox:
@@ -586,7 +586,7 @@ def test_notes_above_their_bounds_are_refused_and_counted_and_the_message_is_kep
         assert "again" in outbox.key_values.values
 
 
-def test_of_a_file_with_a_damaged_page_the_other_notes_are_saved(
+def test_of_a_file_with_a_damaged_page_the_other_values_are_saved(
     path: Path, clock: ManualClock
 ) -> None:
     notes: dict[str, bytes | None] = {f"open/{n:03}": b"%03d" % n * 100 for n in range(300)}
@@ -621,7 +621,7 @@ def test_damage_that_shows_while_it_runs_costs_no_note(path: Path, clock: Manual
         assert numbers(outbox) == [1]
 
 
-def test_notes_of_a_read_only_disk_are_there_and_changes_reach_it_once_it_can_be_written(
+def test_values_of_a_read_only_disk_are_there_and_changes_reach_it_once_it_can_be_written(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     with small_disk(tmp_path / "disk", "4m") as disk:
@@ -641,7 +641,7 @@ def test_notes_of_a_read_only_disk_are_there_and_changes_reach_it_once_it_can_be
             assert numbers(outbox) == [1]
 
 
-def test_notes_that_another_process_holds_are_kept_beside_the_own(
+def test_values_that_another_process_holds_are_kept_beside_the_own(
     path: Path, clock: ManualClock
 ) -> None:
     with opened(path, clock) as other:
