@@ -1,7 +1,7 @@
-"""A TCP proxy before a broker that notes each message for which the broker sent a PUBACK.
+"""A TCP proxy before a broker that records each message for which the broker sent a PUBACK.
 
 It can cut every connection, hold the traffic, and turn new connections away. It reads packets
-(MQTT 5, 2.1) only to take notes; what passes is passed byte by byte, so that a cut may come in the
+(MQTT 5, 2.1) only to record them; what passes is passed byte by byte, so that a cut may come in the
 middle of a packet.
 """
 
@@ -76,7 +76,7 @@ class LedgerProxy:
         self._flowing.set()
 
     def hold(self) -> None:
-        """Pass nothing more until the next cut: packets vanish, but nobody is told."""
+        """Pass nothing more until the next cut: packets vanish without an error."""
         self._flowing.clear()
 
     def _accept(self) -> None:

@@ -17,7 +17,7 @@ from edgevision.clock import SystemClock
 from edgevision.daemon.uplink import Uplink, count_notes
 from edgevision.events import DELIVERING, CameraState, EventIds, Occupancy
 from edgevision.integrations import frigate
-from edgevision.integrations.frigate import FrigateSide
+from edgevision.integrations.frigate import FrigateBridge
 from edgevision.integrations.homeassistant import (
     decode_announced,
     discovery,
@@ -27,7 +27,7 @@ from edgevision.integrations.homeassistant import (
 )
 from edgevision.mqtt.encoder import Encoder
 from edgevision.mqtt.message import Message
-from edgevision.mqtt.outbox_file import Notes
+from edgevision.mqtt.outbox_file import KeyValues
 from edgevision.pipeline.camera_tracker import CameraTracker
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class RetainedState:
         self._entities = decode_announced(notes.get(ENTITIES_NOTE))
         # All that follows from one configuration; None before the first turn.
         self._config: Config | None = None
-        self._frigate: FrigateSide | None = None
+        self._frigate: FrigateBridge | None = None
         self._pictures: frozenset[str] = frozenset()
         self._resetting: tuple[str, ...] = ()
         # As last encoded: by camera, by (camera, zone, label), by (camera, line).
@@ -212,7 +212,7 @@ class RetainedState:
         if self._frigate is not None:
             for message in self._frigate.farewell():
                 uplink.telemetry(message)
-        self._frigate = FrigateSide(config, subject.labels)
+        self._frigate = FrigateBridge(config, subject.labels)
         self._pictures = frozenset(_picture_topics(encoder, subject))
         uplink.pictures.keep_only(self._pictures)
         self._topics.hold(self._pictures, used=uplink.pictures.topics())
@@ -573,5 +573,5 @@ class _UplinkOfNotes(Uplink):
         self.kept.take(notes)
 
     @cached_property
-    def kept(self) -> Notes:
-        return Notes()
+    def kept(self) -> KeyValues:
+        return KeyValues()

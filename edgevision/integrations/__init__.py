@@ -1,4 +1,4 @@
-"""Our messages in the dialects of other programs: Home Assistant and Frigate.
+"""The MQTT contract in the dialects of other programs: Home Assistant and Frigate.
 
 Imports `mqtt` and `config`.
 """

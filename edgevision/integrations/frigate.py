@@ -2,12 +2,13 @@
 
 Keys and conventions are those of Frigate's documentation of MQTT and of its tracked objects, as
 of July 2026: boxes are pixels [x1, y1, x2, y2] of the frame, areas pixels, times Unix seconds,
-labels lower case. What is not known here reads as it does in Frigate where it is not known.
+labels lower case. A key that has no counterpart here reads as Frigate's own does without a value.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import string
 from collections import Counter
@@ -29,56 +30,135 @@ PREFIX = "frigate"
 _DIGITS = string.ascii_lowercase + string.digits
 
 
-def label_of(label: str) -> str:
-    """Return a label as Frigate writes it: lower case."""
-    return label.lower()
+class FrigateBridge:
+    """Statuses and counts of one configuration as Frigate publishes them. For the main thread.
 
-
-def object_id(state: ObjectState) -> str:
-    """Return the object's id in Frigate's form: `<start_time>-<6 of a-z, 0-9>`.
-
-    It follows from our own id, so it is the same in every message and after a restart.
+    Without `frigate_compat` nothing is published. A zone is counted over all cameras that have one
+    of its name; since zones and cameras share topics, a zone named like a camera is left out.
+    Bounded: one figure for each camera or zone and each label of the model.
     """
-    number = int.from_bytes(hashlib.sha256(state.id.encode()).digest()[:8], "big")
-    suffix = "".join(_DIGITS[number // 36**place % 36] for place in range(6))
-    return f"{_seconds(state.started_at)}-{suffix}"
+
+    def __init__(self, config: Config, labels: Sequence[str]) -> None:
+        """Start with no objects anywhere.
+
+        Args:
+            config: cameras, zones and labels.
+            labels: the model's, without the background.
+        """
+        self._enabled = config.frigate_compat
+        self._zones = frozenset(
+            zone for camera in config.cameras.values() for zone in camera.zones
+        ) - frozenset(config.cameras)
+        self._statuses: dict[str, CameraStatus] = {}
+        self._objects: dict[str, tuple[ObjectState, ...]] = {}
+        # By topic, as last published; what is no longer there stays and reads 0.
+        self._counts = Counter(dict.fromkeys(self._initial_topics(config, labels), 0))
+
+    def retained(self, statuses: Mapping[str, CameraStatus], *, online: bool) -> Iterator[Message]:
+        """Yield what the broker retains.
+
+        Args:
+            statuses: of each camera.
+            online: whether the service runs.
+        """
+        if self._enabled:
+            yield available(online=online)
+            for camera, status in statuses.items():
+                yield from (m for m in camera_status(camera, status) if m.retain)
+
+    def passing(
+        self,
+        statuses: Mapping[str, CameraStatus],
+        objects: Mapping[str, Sequence[ObjectState]],
+        *,
+        everything: bool,
+    ) -> Iterator[Message]:
+        """Yield what is not retained: statuses and counts that changed, or all of them.
+
+        Args:
+            statuses: of each camera.
+            objects: the open objects of each camera.
+            everything: after a new connection.
+        """
+        if not self._enabled:
+            return
+        for camera, status in statuses.items():
+            if everything or self._statuses.get(camera) != status:
+                yield from (m for m in camera_status(camera, status) if not m.retain)
+        self._statuses = dict(statuses)
+        for camera, states in objects.items():
+            changes = self._changes(camera, tuple(states))
+            if not everything:
+                yield from changes
+        if everything:
+            yield from itertools.starmap(_message, self._counts.items())
+
+    def farewell(self) -> Iterator[Message]:
+        """Yield a zero for every count above it, before another configuration takes over."""
+        if self._enabled:
+            yield from (_message(topic, 0) for topic, count in self._counts.items() if count)
+
+    def _initial_topics(self, config: Config, labels: Sequence[str]) -> Iterator[str]:
+        for place in sorted({*config.cameras, *self._zones}):
+            yield from _topics(place, "all")
+        for name, camera in config.cameras.items():
+            for label in config.detection_of(name).labels or labels:
+                for place in (name, *sorted(self._zones.intersection(camera.zones))):
+                    yield from _topics(place, label)
+
+    def _changes(self, camera: str, objects: tuple[ObjectState, ...]) -> list[Message]:
+        """Take the open objects of a camera and return the counts that are different now."""
+        if objects == self._objects.get(camera, ()):
+            return []
+        self._objects[camera] = objects
+        before = self._counts
+        self._counts = Counter({**dict.fromkeys(before, 0), **self._present()})
+        return [_message(topic, n) for topic, n in self._counts.items() if before[topic] != n]
+
+    def _present(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for camera, objects in self._objects.items():
+            for each in objects:
+                for place in (camera, *self._zones.intersection(each.current_zones)):
+                    counts.update(_topics_of(place, each))
+        return counts
 
 
 def available(*, online: bool) -> Message:
     """Return the service's availability.
 
-    A connection has one last will, and it is `<prefix>/status`: this one says `offline` only when
-    the service ends in order.
+    A connection has one last will, and that is `<prefix>/status`: this topic reads `offline` only
+    after an orderly stop.
     """
     return Message(f"{PREFIX}/available", b"online" if online else b"offline", qos=1, retain=True)
 
 
 def camera_status(camera: str, status: CameraStatus) -> tuple[Message, ...]:
     """Return whether a camera delivers and whether its objects are detected."""
-    told = {"online": "online", "disabled": "disabled"}.get(status, "offline")
+    shown = {"online": "online", "disabled": "disabled"}.get(status, "offline")
     state = b"OFF" if status == "disabled" else b"ON"
     return (
-        Message(f"{PREFIX}/{camera}/status/detect", told.encode()),
+        Message(f"{PREFIX}/{camera}/status/detect", shown.encode()),
         Message(f"{PREFIX}/{camera}/detect/state", state, qos=1, retain=True),
     )
 
 
-def event(told: ObjectEvent, *, snapshots: bool) -> Message:
+def event(change: ObjectEvent, *, snapshots: bool) -> Message:
     """Return an object's event on `frigate/events`.
 
     Frigate's `before` is never null: a new object was a false positive before, in no zone.
 
     Args:
-        told: the event.
-        snapshots: whether there is a picture of it.
+        change: the event.
+        snapshots: whether there is a picture of the object.
     """
-    after = tracked_object(told.after, has_snapshot=snapshots)
-    if told.before is None:
-        unsure = replace(told.after, current_zones=(), entered_zones=(), ended_at=None)
+    after = tracked_object(change.after, has_snapshot=snapshots)
+    if change.before is None:
+        unsure = replace(change.after, current_zones=(), entered_zones=(), ended_at=None)
         before = tracked_object(unsure, has_snapshot=False, false_positive=True)
     else:
-        before = tracked_object(told.before, has_snapshot=snapshots)
-    payload = {"type": told.kind, "before": before, "after": after}
+        before = tracked_object(change.before, has_snapshot=snapshots)
+    payload = {"type": change.kind, "before": before, "after": after}
     return Message(f"{PREFIX}/events", json.dumps(payload).encode(), qos=1)
 
 
@@ -153,75 +233,19 @@ def tracked_object(
     }
 
 
-def _seconds(moment: datetime) -> float:
-    return round(moment.timestamp(), 6)
+def label_of(label: str) -> str:
+    """Return a label as Frigate writes it: lower case."""
+    return label.lower()
 
 
-def _pixel(fraction: float, size_px: int) -> int:
-    return min(size_px, max(0, round(fraction * size_px)))
+def object_id(state: ObjectState) -> str:
+    """Return the object's id in Frigate's form: `<start_time>-<6 of a-z, 0-9>`.
 
-
-# FOLDED:
-# How many objects there are, on the topics and by the rules of Frigate: not retained, on change.
-#
-# A zone is counted over all cameras that have one of its name, and shares its topics with cameras:
-# a zone named as a camera is left out.
-
-
-class FrigateCounts:
-    """The counts of one configuration, as they were last told.
-
-    Bounded: a figure for each camera or zone and label, of which a model has so many.
+    It is derived from our own id, so it is the same in every message and after a restart.
     """
-
-    def __init__(self, config: Config, labels: Sequence[str]) -> None:
-        """Begin with nobody anywhere.
-
-        Args:
-            config: cameras and zones.
-            labels: the model's, without the background.
-        """
-        self._cameras = frozenset(config.cameras)
-        self._zones = (
-            frozenset(zone for camera in config.cameras.values() for zone in camera.zones)
-            - self._cameras
-        )
-        self._objects: dict[str, tuple[ObjectState, ...]] = {}
-        self._told: Counter[str] = Counter()
-        for place in sorted(self._cameras | self._zones):
-            self._told.update(dict.fromkeys(_topics(place, "all"), 0))
-        for name in config.cameras:
-            zones = self._zones.intersection(config.cameras[name].zones)
-            for label in config.detection_of(name).labels or labels:
-                for place in (name, *sorted(zones)):
-                    self._told.update(dict.fromkeys(_topics(place, label), 0))
-
-    def changes(self, camera: str, objects: Sequence[ObjectState]) -> tuple[Message, ...]:
-        """Take the objects that are at a camera now and return the counts that are others."""
-        self._objects[camera] = tuple(objects)
-        now = self._count()
-        before = self._told
-        # What is no longer there stays known and reads 0.
-        self._told = Counter({**dict.fromkeys(before, 0), **now})
-        return tuple(
-            _message(topic, count) for topic, count in self._told.items() if before[topic] != count
-        )
-
-    def everything(self) -> tuple[Message, ...]:
-        """Return all counts, for a new connection."""
-        return tuple(_message(topic, count) for topic, count in self._told.items())
-
-    def nobody(self) -> tuple[Message, ...]:
-        """Return zeros for what was told last to be there, for another configuration."""
-        return tuple(_message(topic, 0) for topic, count in self._told.items() if count)
-
-    def _count(self) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        for camera, objects in self._objects.items():
-            for each in objects:
-                for place in (camera, *self._zones.intersection(each.current_zones)):
-                    counts.update(_topics_of(place, each))
-        return counts
+    number = int.from_bytes(hashlib.sha256(state.id.encode()).digest()[:8], "big")
+    suffix = "".join(_DIGITS[number // 36**place % 36] for place in range(6))
+    return f"{_seconds(state.started_at)}-{suffix}"
 
 
 def _topics_of(place: str, state: ObjectState) -> Iterable[str]:
@@ -240,64 +264,9 @@ def _message(topic: str, count: int) -> Message:
     return Message(topic, b"%d" % count)
 
 
-# FOLDED:
-# What is told on Frigate's topics besides our own, for `frigate_compat`.
+def _seconds(moment: datetime) -> float:
+    return round(moment.timestamp(), 6)
 
 
-class FrigateSide:
-    """States and counts of one configuration as Frigate publishes them. For the main thread."""
-
-    def __init__(self, config: Config, labels: Sequence[str]) -> None:
-        """Begin with nothing told; without `frigate_compat` there is nothing to tell.
-
-        Args:
-            config: cameras, zones and labels.
-            labels: the model's, without the background.
-        """
-        self._enabled = config.frigate_compat
-        self._counts = FrigateCounts(config, labels)
-        self._told: dict[str, CameraStatus] = {}
-
-    def retained(self, statuses: Mapping[str, CameraStatus], *, online: bool) -> Iterator[Message]:
-        """Yield what stays at the broker.
-
-        Args:
-            statuses: what each camera does.
-            online: whether the service runs.
-        """
-        if self._enabled:
-            yield available(online=online)
-            for camera, status in statuses.items():
-                yield from (m for m in camera_status(camera, status) if m.retain)
-
-    def farewell(self) -> Iterator[Message]:
-        """Yield zeros for what was there, before another configuration takes over."""
-        if self._enabled:
-            yield from self._counts.nobody()
-
-    def passing(
-        self,
-        statuses: Mapping[str, CameraStatus],
-        objects: Mapping[str, Sequence[ObjectState]],
-        *,
-        everything: bool,
-    ) -> Iterator[Message]:
-        """Yield what Frigate does not retain: states and counts that changed, or all of them.
-
-        Args:
-            statuses: what each camera does.
-            objects: the open objects of each camera.
-            everything: after a new connection.
-        """
-        if not self._enabled:
-            return
-        for camera, status in statuses.items():
-            if everything or self._told.get(camera) != status:
-                yield from (m for m in camera_status(camera, status) if not m.retain)
-        self._told = dict(statuses)
-        for camera, states in objects.items():
-            changes = self._counts.changes(camera, states)
-            if not everything:
-                yield from changes
-        if everything:
-            yield from self._counts.everything()
+def _pixel(fraction: float, size_px: int) -> int:
+    return min(size_px, max(0, round(fraction * size_px)))

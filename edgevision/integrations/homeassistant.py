@@ -1,8 +1,11 @@
-"""Home Assistant's MQTT discovery: the board and each camera as a device that is announced.
+"""Home Assistant's MQTT discovery: the board and each camera announced as a device.
 
-The device form, `<prefix>/device/<id>/config`, retained. Home Assistant keeps what a later
-announcement leaves out, so a component that is no more stays in it with its platform alone, which
-removes it; an empty announcement removes a whole device.
+Device discovery, `<prefix>/device/<id>/config`, retained. Home Assistant keeps what a later
+announcement leaves out, so a removed component stays in it with its platform alone, which removes
+it there; an empty announcement removes a whole device.
+
+Keys and values are those of Home Assistant's MQTT integration, version 2026.2: each component is
+what its discovery takes for one entity. Templates are Jinja2, rendered there.
 """
 
 from __future__ import annotations
@@ -25,23 +28,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# For each topic the platform of each component that was ever announced there.
 Platform: TypeAlias = Literal["binary_sensor", "button", "image", "sensor", "switch"]
 
+# For each topic, the platform of each component that was ever announced there.
 Announced: TypeAlias = dict[str, dict[str, Platform]]
 
-# Home Assistant says `online` here when it has started, whatever its discovery prefix is.
+# Home Assistant publishes `online` here when it has started, whatever its discovery prefix is.
 BIRTH_TOPIC = "homeassistant/status"
 
-# Components of a device; with what else an announcement holds below what the outbox takes.
+# Components of a device; with the rest of the announcement less than the outbox accepts.
 MAX_COMPONENTS_BYTES = 200_000
 
-# Components of a device that are no more; of the oldest ones nothing is said any longer.
+# Removed components of a device; the oldest ones beyond are no longer announced.
 MAX_REMOVED = 500
-
 MAX_REMOVED_BYTES = 50_000
 
-# Home Assistant's abbreviations of keys (its MQTT integration, version 2026.2).
+# Home Assistant's abbreviations of keys.
 _ABBREVIATIONS = {
     "availability": "avty",
     "availability_mode": "avty_mode",
@@ -72,19 +74,17 @@ _ABBREVIATIONS = {
 
 Component: TypeAlias = dict[str, Any]
 
-# Announced where nobody has said which labels matter: what stands for itself at a house.
+# Announced where the configuration selects no labels: what matters at a house.
 USUAL_LABELS = ("person", "car", "cat", "dog")
 
-# A model with no more labels than this was made for them.
+# All labels of a model with no more than this are announced.
 FEW_LABELS = 8
 
 _ONLINE = "{{ 'online' if value_json.status == 'online' else 'offline' }}"
-
 _OCCUPIED = "{{ 'ON' if value | int(0) > 0 else 'OFF' }}"
 
-# None reads as unknown: there is no figure without frames, and no temperature without a sensor.
+# None shows as unknown: there is no latency without frames, and no temperature without a sensor.
 _LATENCY = "{{ value_json.latency_ms.capture_to_publish.p50 if value_json.latency_ms else None }}"
-
 _TEMPERATURE = "{{ value_json.soc_temperature_c | default(None) }}"
 
 _MEASURED = {"platform": "sensor", "state_class": "measurement", "entity_category": "diagnostic"}
@@ -92,11 +92,11 @@ _MEASURED = {"platform": "sensor", "state_class": "measurement", "entity_categor
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What is to be published so that Home Assistant knows this board.
+    """What to publish so that Home Assistant knows this board.
 
     Attributes:
         messages: announcements and removals, retained.
-        announced: to be kept and given to the next `discovery`.
+        announced: to store and pass to the next `discovery`.
         left_out: components that did not fit into `MAX_COMPONENTS_BYTES`.
     """
 
@@ -113,14 +113,14 @@ def discovery(
     model_name: str,
     previous: Announced,
 ) -> Discovery:
-    """Return what announces the board and its cameras, and removes what is no more.
+    """Return what announces the board and its cameras, and removes what no longer exists.
 
     Args:
         config: the configuration in force.
         labels: the model's, without the background.
         version: of edgevision.
         model_name: name of the model.
-        previous: `announced` of the discovery before this one.
+        previous: `announced` of the previous discovery.
     """
     now = _devices(config, labels, version, model_name) if config.homeassistant.enabled else {}
     messages: list[Message] = []
@@ -138,25 +138,25 @@ def discovery(
 
 
 def encode_announced(announced: Announced) -> bytes:
-    """Return what was announced for keeping it."""
+    """Return what was announced, for storage."""
     return json.dumps(announced, separators=(",", ":")).encode()
 
 
 def decode_announced(value: bytes | None) -> Announced:
-    """Return what was announced; nothing where it was not kept or is damaged."""
+    """Return what was announced; nothing where none is stored or it is damaged."""
     if value is None:
         return {}
     with contextlib.suppress(ValidationError):
         found = TypeAdapter(Announced).validate_json(value, strict=True)
         if all(map(is_topic, found)):
             return found
-    log.warning("what was announced to Home Assistant is damaged: begun again without it")
+    log.warning("the stored list of Home Assistant announcements is damaged; starting without it")
     return {}
 
 
 @dataclass(frozen=True, slots=True)
 class _Device:
-    """A device of an announcement: what it is, and its components by key."""
+    """A device of an announcement: its description, and its components by key."""
 
     about: dict[str, Any]
     components: dict[str, Component]
@@ -202,7 +202,7 @@ def _devices(
 
 
 def _fitting(components: Mapping[str, Component], limit_bytes: int) -> dict[str, Component]:
-    """Return the first components, as many as may be encoded in so many bytes."""
+    """Return as many of the first components as fit, encoded, into the limit."""
     kept: dict[str, Component] = {}
     for key, component in components.items():
         limit_bytes -= len(_encode({"components": {key: component}}))
@@ -213,7 +213,7 @@ def _fitting(components: Mapping[str, Component], limit_bytes: int) -> dict[str,
 
 
 def _removed(previous: Mapping[str, str], now: Mapping[str, Component]) -> dict[str, Component]:
-    """Return what removes the components that are no more, the last `MAX_REMOVED` of them."""
+    """Return what removes the components that no longer exist, the last `MAX_REMOVED` of them."""
     gone = [key for key in previous if key not in now][-MAX_REMOVED:]
     latest = {key: {"platform": previous[key]} for key in reversed(gone)}
     kept = _fitting(latest, MAX_REMOVED_BYTES)
@@ -235,13 +235,6 @@ def _abbreviated(part: Mapping[str, Any]) -> dict[str, Any]:
         )
         for key, value in part.items()
     }
-
-
-# FOLDED:
-# What the board and its cameras are in Home Assistant: the components of their devices.
-#
-# Keys and values are those of Home Assistant's MQTT integration, version 2026.2: each component is
-# what its discovery takes for one entity. Templates are Jinja2, rendered there.
 
 
 def labels_of(config: Config, camera: str, model_labels: Sequence[str]) -> tuple[str, ...]:
@@ -273,21 +266,21 @@ def zone_labels_of(
 
 
 def service_availability(topics: Topics) -> list[dict[str, str]]:
-    """Return when what the service tells is true: while it runs."""
+    """Return what makes the service's entities available: it runs."""
     return [{"topic": topics.status, "value_template": "{{ value_json.status }}"}]
 
 
 def camera_availability(topics: Topics, camera: str) -> list[dict[str, str]]:
-    """Return when what is told of a camera's picture is true: while there is one.
+    """Return what makes the entities of a camera's picture available: service and camera run.
 
-    Both have to be: a count of 0 while the camera is away would read as nobody being there.
+    Both must: a count of 0 while the camera is away would read as an empty scene.
     """
     own = {"topic": topics.camera_status(camera), "value_template": _ONLINE}
     return [*service_availability(topics), own]
 
 
 def board_components(config: Config, unique_id: str) -> dict[str, Component]:
-    """Return the board's components by key; a component's unique id begins with the device's."""
+    """Return the board's components by key; a component's unique id starts with the device's."""
     topics = Topics(config.prefix)
     found: dict[str, Component] = {
         "connectivity": {

@@ -1,8 +1,8 @@
-"""A paho client that believes nothing of what a broker sends.
+"""A paho client that trusts nothing that a broker sends.
 
-Paho takes packets of up to 256 MB, keeps QoS 2 messages until they are released, answers
-without end a broker that asks and never reads, and its thread dies of a packet that it cannot
-decode, with nobody told. All of that ends the connection here, with the reason kept.
+Paho accepts packets of up to 256 MB, keeps QoS 2 messages until they are released, queues answers
+without bound for a broker that sends and never reads, and its thread dies silently of a packet that
+it cannot decode. Each of these ends the connection here, and the reason is kept.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_PACKET_BYTES = 1 << 20
-
 MAX_ANSWERS_WAITING = 1024
 
-_TAKEN = frozenset(
+_ACCEPTED = frozenset(
     {
         MessageType.CONNACK,
         MessageType.PUBLISH,
@@ -33,17 +32,17 @@ _TAKEN = frozenset(
     }
 )
 
-# The record type of a TLS alert, where an MQTT packet should begin.
+# The record type of a TLS alert, in place of the first byte of an MQTT packet.
 _TLS_ALERT = 0x15
 
 
 class BoundedClient(paho.Client):
-    """A client for one connection; `fault` says what the broker did wrong, if anything.
+    """A client for one connection.
 
     Attributes:
         deadline_s: monotonic time by which the TLS handshake must be over.
-        shaking_hands: whether TLS has begun and is not agreed on yet.
-        fault: why the connection was given up.
+        shaking_hands: whether a TLS handshake is in progress or has failed.
+        fault: what the broker did wrong, if that ended the connection.
         on_end: called on paho's thread when it ends, for whatever reason.
     """
 
@@ -54,10 +53,10 @@ class BoundedClient(paho.Client):
     _greeted = False
 
     def loop_forever(self, *args: Any, **options: Any) -> MQTTErrorCode:  # noqa: ANN401 - as paho has it
-        """Serve the connection until it ends; a fault of paho's own ends it too."""
+        """Serve the connection until it ends; an unexpected exception in paho ends it too."""
         try:
             return super().loop_forever(*args, **options)
-        except Exception as error:  # noqa: BLE001 - the thread would die without a word
+        except Exception as error:  # noqa: BLE001 - the thread would die silently
             self.fault = ConnectionError(f"unexpected fault: {type(error).__name__}: {error}")
             return MQTTErrorCode.MQTT_ERR_UNKNOWN
         finally:
@@ -65,8 +64,8 @@ class BoundedClient(paho.Client):
                 self.on_end()
 
     def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
-        # Paho would give the handshake as long again as the connection had, and leave the socket
-        # of a failed one open.
+        # Paho would grant the handshake the whole timeout once more, and leave the socket open when
+        # it fails.
         assert self._ssl_context is not None  # noqa: S101 - paho asks for a socket with TLS
         self.shaking_hands = True
         with tcp_sock:  # detached, and so not closed, once it is wrapped
@@ -99,19 +98,19 @@ class BoundedClient(paho.Client):
         try:
             return super()._packet_handle()
         except Exception as error:  # noqa: BLE001 - decoders and callbacks raise anything
-            words = f"what the broker sent cannot be read: {type(error).__name__}: {error}"
-            self.fault = ConnectionError(words)
+            why = f"what the broker sent cannot be read: {type(error).__name__}: {error}"
+            self.fault = ConnectionError(why)
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     def _check(self, command: int) -> None:
-        """Refuse a packet as soon as its first byte is there; 0: that is still to come."""
+        """Refuse a packet once its first byte has arrived; 0: it has not yet."""
         if command == 0:
             return
         kind = command & 0xF0
         if command == _TLS_ALERT and not self._greeted:
             msg = "the broker answers in TLS: set mqtt.tls"
             raise ConnectionError(msg)
-        if kind not in _TAKEN or (kind != MessageType.CONNACK and not self._greeted):
+        if kind not in _ACCEPTED or (kind != MessageType.CONNACK and not self._greeted):
             raise ConnectionError(_expected("an answer", f"a packet of type {kind >> 4}"))
         if kind == MessageType.CONNACK and self._greeted:
             raise ConnectionError(_expected("one CONNACK", "another"))

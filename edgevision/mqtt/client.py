@@ -1,8 +1,8 @@
-"""The way to the broker: kept up for ever, honest about its state.
+"""The connection to the broker, re-established for as long as the service runs.
 
-One thread makes a connection, waits until it ends, and makes the next after a growing,
-jittered pause. Nothing half-done is carried from one connection to the next; what must
-survive is published again by `on_connected`.
+One thread connects, waits until the connection ends, and connects again after a growing, jittered
+pause. No half-finished state is carried from one connection to the next; what must survive is
+published again by `on_connected`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 
-# A connection that has held for this long was a good one.
+# A connection that has lasted this long was a good one.
 STEADY_S = 10.0
 
 
 class MqttClient:
-    """A connection to the broker that is made again whenever it ends."""
+    """Keeps a connection to the broker, and reconnects whenever it ends."""
 
     def __init__(
         self,
@@ -54,12 +54,12 @@ class MqttClient:
         Args:
             config: broker, credentials, TLS.
             client_id: unique at the broker.
-            will: what the broker publishes should a connection break.
-            on_connected: called on the network thread each time the broker has accepted.
+            will: what the broker publishes when a connection breaks.
+            on_connected: called on the network thread once a connection is accepted.
             subscribe: topic filters, subscribed to on each connection at QoS 1.
-            retained: whether what is retained is wanted; see `Connection.subscribe`.
-            on_message: called on the network thread with what arrives; must not raise.
-            on_news: called on the network thread when `connection` is another one or has answers.
+            retained: whether to receive retained messages; see `Connection.subscribe`.
+            on_message: called on the network thread with each message that arrives; must not raise.
+            on_news: called on the network thread when `connection` has changed or has answers.
 
         Raises:
             ConfigError: a certificate or the password file cannot be read.
@@ -101,54 +101,54 @@ class MqttClient:
 
     @property
     def connected(self) -> bool:
-        """Return whether the broker has accepted the present connection."""
+        """Return whether the broker has accepted the current connection."""
         return self._open is not None
 
     @property
     def reconnects(self) -> int:
-        """Return how many times the connection was made again."""
+        """Return how many times the connection was re-established."""
         return max(0, self._connections - 1)
 
     @property
     def connection(self) -> Connection | None:
-        """Return the present connection, once the broker has accepted it; each is a new object."""
+        """Return the current connection once the broker has accepted it; each is a new object."""
         return self._open
 
     def start(self) -> None:
-        """Begin to connect; returns at once, also while the broker is down."""
+        """Start to connect; returns immediately, also while the broker is down."""
         self._thread.start()
 
     def wait_connected(self, timeout_s: float) -> None:
-        """Wait for the first connection, for commands that make no sense without one.
+        """Wait for the first connection, for commands that need one.
 
         Raises:
-            BrokerRefusedError: the broker said no.
-            BrokerError: there was no connection within the time.
+            BrokerRefusedError: the broker refused the connection.
+            BrokerError: there was no connection within the timeout.
         """
         self._settled.wait(timeout_s)
         if not self.connected:
             raise self._fault
 
     def send(self, message: Message) -> bool:
-        """Hand a message to the connection; False if it was not taken. The caller counts."""
+        """Send a message; False if it was not accepted, which the caller counts."""
         connection = self._open
         return connection is not None and connection.send(message)
 
     def stop(self, *, last: Message | None = None, timeout_s: float = 1.0) -> None:
-        """Send a last message, wait for its PUBACK as long as allowed, and disconnect."""
+        """Send a last message, wait up to the timeout for its PUBACK, and disconnect."""
         self._stopping.set()
         attempt = self._attempt
         if attempt is not None:
             attempt.close(last=last, timeout_s=timeout_s)
         if self._thread.is_alive():
             self._thread.join(timeout_s)
-        self._attempt = None  # it refers back to this object; without it, its sockets go at once
+        self._attempt = None  # it refers back to this object; freeing it closes its sockets now
 
     def _run(self) -> None:
         pause_s = FIRST_PAUSE_S
         while not self._stopping.is_set():
             self._attempt = Connection(
-                self._renewed(),
+                self._current_endpoint(),
                 self._versions[0],
                 on_open=self._opened,
                 on_message=self._on_message,
@@ -156,14 +156,14 @@ class MqttClient:
             )
             if self._stopping.is_set():  # `stop` may have seen the attempt before this one
                 return
-            began_s = time.monotonic()
+            started_s = time.monotonic()
             try:
-                ending = self._attempt.hold()
-            except Exception as error:  # this thread must not end: nobody would connect again
+                ending = self._attempt.run()
+            except Exception as error:  # if this thread ended, the service would never reconnect
                 log.exception("MQTT: %s: unexpected fault", self.address)
                 text = f"{self.address}: unexpected fault: {type(error).__name__}"
                 ending = Ending(BrokerError(text), opened=False)
-            steady = ending.opened and time.monotonic() - began_s >= STEADY_S
+            steady = ending.opened and time.monotonic() - started_s >= STEADY_S
             self._open = None
             self._on_news()
             if self._stopping.is_set():
@@ -175,14 +175,14 @@ class MqttClient:
                 self._settled.set()
             if ending.other_version:
                 self._versions.append(self._versions.pop(0))
-            if steady:  # else a broker that accepts and drops would be tried without a pause
+            if steady:  # else a broker that accepts and closes would be tried without a pause
                 pause_s = FIRST_PAUSE_S
-            # Jitter, so that many boards that lost one broker do not come back as one.
+            # Jitter, so that many boards that lost one broker do not all reconnect together.
             self._stopping.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
             pause_s = min(pause_s * 2, self._pause_max_s)
 
-    def _renewed(self) -> Endpoint:
-        """Return the endpoint with what its files hold now: certificates get renewed."""
+    def _current_endpoint(self) -> Endpoint:
+        """Return the endpoint with its files read again: certificates are renewed while it runs."""
         config = self._config
         try:
             password = read_password(config)
@@ -191,7 +191,7 @@ class MqttClient:
             self._unread = ""
         except ConfigError as error:
             if str(error) != self._unread:
-                log.warning("MQTT: %s; what was read before stays in use", error)
+                log.warning("MQTT: %s; using what was read before", error)
             self._unread = str(error)
         return self._endpoint
 

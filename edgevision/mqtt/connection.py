@@ -1,4 +1,7 @@
-"""One MQTT connection, from CONNECT to its end. With `boundedclient` all that knows paho."""
+"""One MQTT connection, from CONNECT to its end.
+
+This module and `bounded_client` are the only ones that use paho.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,19 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edgevision.errors import BrokerError, BrokerRefusedError
 from edgevision.mqtt.bounded_client import MAX_PACKET_BYTES, BoundedClient
 from edgevision.mqtt.message import Message
-from edgevision.mqtt.tls import tls_words
+from edgevision.mqtt.tls import tls_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Telemetry that paho has queued but not yet written to the socket. A broker that stalls
-# would otherwise fill the memory with detections nobody can use any more.
+# would otherwise fill the memory with outdated detections.
 MAX_UNWRITTEN = 16
 
-# The same for what is sent at QoS 1 besides the outbox, until the broker has acknowledged it.
+# Messages sent at QoS 1 outside the outbox that the broker has not acknowledged.
 MAX_UNACKNOWLEDGED = 16
 
-# Messages of the outbox on their way at once; what a broken connection repeats at most.
+# Outbox messages in flight; a broken connection repeats at most this many.
 WINDOW = 20
 
 VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
@@ -43,54 +46,19 @@ _AUTHORIZATION = frozenset(
     for name in ("Bad user name or password", "Not authorized", "Banned")
 )
 
-HUNG_UP = "; it hung up before it answered: does it expect mqtt.tls, or a client certificate?"
-
+HUNG_UP = (
+    "; it closed the connection before answering: does it expect mqtt.tls or a client certificate?"
+)
 TAKEN_OVER = (
-    "another client has the same id and took over; give each board its own device or mqtt.client_id"
+    "another client with the same id took over; give each board its own device or mqtt.client_id"
 )
 
 _TAKEN_OVER = ReasonCode(PacketTypes.DISCONNECT, "Session taken over").value
-
 _UNSUPPORTED_VERSION = ReasonCode(PacketTypes.CONNACK, "Unsupported protocol version").value
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a connection ended.
-
-    Attributes:
-        fault: why, in one line.
-        opened: whether the broker had accepted it.
-        other_version: whether the broker may only speak the other MQTT version.
-    """
-
-    fault: BrokerError
-    opened: bool
-    other_version: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A broker's PUBACK.
-
-    Attributes:
-        row: which message of the outbox.
-        code: MQTT 5 reason code (3.4.2.1), 0x80 and above is a refusal; 3.1.1 has none: 0.
-        words: the code's name.
-    """
-
-    row: int
-    code: int
-    words: str
-
-    @property
-    def refused(self) -> bool:
-        """Return whether the broker did not take the message."""
-        return self.code >= 0x80
-
-
 class Connection:
-    """A paho client for a single connection. It counts only once the CONNACK says success."""
+    """A paho client for a single connection, which is open once the CONNACK reports success."""
 
     def __init__(
         self,
@@ -101,7 +69,7 @@ class Connection:
         on_message: Callable[[Message], None],
         on_answer: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare; `hold` connects. The callbacks run on the network thread."""
+        """Prepare; `run` connects. The callbacks run on the network thread."""
         self._endpoint = endpoint
         self._version = version
         self._on_open = on_open
@@ -116,8 +84,8 @@ class Connection:
         self._unacknowledged: list[paho.MQTTMessageInfo] = []
         self._receive_maximum = 65535
         self._max_packet_bytes: int | None = None
-        # Written by the outbox's thread; the network thread only appends answers, without a lock
-        # of ours: paho holds one of its own then, which publishing waits for.
+        # Written by the outbox's thread; the network thread only appends answers, and takes no lock
+        # of ours for it: paho holds one of its own there, which publishing waits for.
         self._expected = 0
         self._rows: dict[int, int] = {}
         self._answers: deque[tuple[int, ReasonCode]] = deque()
@@ -128,9 +96,9 @@ class Connection:
             protocol=VERSIONS[version],
             reconnect_on_failure=False,
         )
-        client.max_inflight_messages_set(0)  # no queue inside paho: the window is kept here
+        client.max_inflight_messages_set(0)  # no queue inside paho: the window is here
         client.connect_timeout = endpoint.connect_timeout_s
-        client.on_end = self._over
+        client.on_end = self._set_ended
         self._properties = None
         if version == "5":
             self._properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -149,17 +117,17 @@ class Connection:
             Message(arrived.topic, bytes(arrived.payload), arrived.qos, bool(arrived.retain))
         )
 
-    def hold(self) -> Ending:
-        """Connect, stay connected until either side ends it, and say how it ended."""
+    def run(self) -> Ending:
+        """Connect, stay connected until either side ends it, and return how it ended."""
         try:
-            return self._hold()
+            return self._run()
         finally:
-            # They refer back to this object; without them it goes at once, socket and all.
+            # They refer back to this object; without them it is freed immediately, with its socket.
             client = self._client
             client.on_connect = client.on_disconnect = client.on_message = None
             client.on_publish = client.on_end = client.fault = None
 
-    def _hold(self) -> Ending:
+    def _run(self) -> Ending:
         endpoint = self._endpoint
         address = endpoint.address
         deadline_s = time.monotonic() + endpoint.connect_timeout_s
@@ -179,7 +147,7 @@ class Connection:
             return self._refused(self._refusal)
         if not self._opened and isinstance(self._client.fault, ssl.SSLError):
             return self._tls_failed(self._client.fault)
-        # A broker that only knows the other version may also just hang up.
+        # A broker that only speaks the other version may also just close the connection.
         hint = "" if self._opened else HUNG_UP
         fault = BrokerError(f"{address}: {self._why}{hint}")
         return Ending(fault, opened=self._opened, other_version=not self._opened)
@@ -201,17 +169,18 @@ class Connection:
 
     @property
     def window(self) -> int:
-        """Return how many messages of the outbox may be on their way at once.
+        """Return how many outbox messages may be in flight.
 
-        One less than the broker's Receive Maximum (MQTT 5, 3.3.4), for what is sent besides.
+        At most the broker's Receive Maximum (MQTT 5, 3.3.4) less one, for what is sent besides.
         """
         return max(1, min(WINDOW, self._receive_maximum - 1))
 
     def subscribe(self, topic_filter: str, *, retained: bool = True) -> None:
-        """Ask for messages, at most at QoS 1; without `retained` only for what comes from now on.
+        """Subscribe at QoS 1 at most; without `retained`, only to what is published from now on.
 
-        MQTT 3.1.1 cannot tell a broker that: what is retained comes, with its flag. MQTT 5 can, and
-        says of what comes later whether it is (3.8.3.1, Retain Handling, Retain As Published).
+        MQTT 3.1.1 has no option for that: retained messages arrive, with their flag. MQTT 5 has
+        one, and one that keeps the flag on later messages (3.8.3.1, Retain Handling, Retain As
+        Published).
         """
         if retained or self._version != "5":
             self._client.subscribe(topic_filter, qos=1)
@@ -220,12 +189,12 @@ class Connection:
             self._client.subscribe(topic_filter, options=new)
 
     def send(self, message: Message) -> bool:
-        """Hand a message over that does not go through the outbox.
+        """Send a message that does not go through the outbox.
 
         Returns:
-            False when it was not taken: the connection is gone, the broker takes no packet of
-            this size, it is telemetry (QoS 0) and too much of that is still unwritten, or it is
-            of QoS 1 and the broker must first acknowledge others.
+            False when it was not accepted: the connection is closed, the packet is larger than the
+            broker accepts, it is telemetry (QoS 0) and too much of that is still unwritten, or it
+            has QoS 1 and the broker must first acknowledge others.
         """
         with self._lock:
             while self._unwritten and self._unwritten[0].is_published():
@@ -233,10 +202,10 @@ class Connection:
             if message.qos == 0 and len(self._unwritten) >= MAX_UNWRITTEN:
                 return False
             self._unacknowledged = [i for i in self._unacknowledged if not i.is_published()]
-            on_their_way = len(self._unacknowledged) + self._expected
+            in_flight = len(self._unacknowledged) + self._expected
             if message.qos and (
                 len(self._unacknowledged) >= MAX_UNACKNOWLEDGED
-                or on_their_way >= self._receive_maximum
+                or in_flight >= self._receive_maximum
             ):
                 return False
             if not self.takes(message):
@@ -248,16 +217,16 @@ class Connection:
             return True
 
     def takes(self, message: Message) -> bool:
-        """Return whether the broker takes a packet of this size (MQTT 5, 3.2.2.3.6)."""
+        """Return whether the broker accepts a packet of this size (MQTT 5, 3.2.2.3.6)."""
         return self._max_packet_bytes is None or message.packet_bytes <= self._max_packet_bytes
 
-    # For the outbox's thread alone.
+    # Only for the outbox's thread.
 
     def publish(self, row: int, message: Message) -> bool:
-        """Hand a message of the outbox over; its answer is found in `answers`.
+        """Send a message of the outbox; `answers` returns its PUBACK later.
 
         Returns:
-            False when the connection is gone.
+            False when the connection is closed.
         """
         self._expected += 1
         info = self._client.publish(message.topic, message.payload, 1, message.retain)
@@ -268,7 +237,7 @@ class Connection:
         return True
 
     def answers(self) -> list[Answer]:
-        """Return what the broker has answered to `publish` since the last call."""
+        """Return the answers to `publish` that arrived since the last call."""
         found = []
         while self._answers:
             mid, code = self._answers.popleft()
@@ -287,7 +256,7 @@ class Connection:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def close(self, *, last: Message | None, timeout_s: float) -> None:
-        """Send a last message, wait for its PUBACK as long as allowed, and disconnect."""
+        """Send a last message, wait up to the timeout for its PUBACK, and disconnect."""
         if last is not None and self._opened:
             info = self._client.publish(last.topic, last.payload, last.qos, last.retain)
             with contextlib.suppress(RuntimeError, ValueError):
@@ -318,7 +287,7 @@ class Connection:
     def _on_publish(
         self, _client: object, _data: object, mid: int, code: ReasonCode, _props: object
     ) -> None:
-        # Called for every message of QoS 0, too.
+        # Called for every message of QoS 0 as well.
         if self._expected:
             self._answers.append((mid, code))
             self._on_answer()
@@ -331,15 +300,15 @@ class Connection:
         taken = code.value == _TAKEN_OVER
         ended = f"connection ended ({why})"
         self._why = TAKEN_OVER if taken else self._given_up or ended
-        self._over()
+        self._set_ended()
 
-    def _over(self) -> None:
+    def _set_ended(self) -> None:
         self._ended.set()
         self._answered.set()
 
     def _tls_failed(self, error: Exception) -> Ending:
-        words = tls_words(error, timeout_s=self._endpoint.connect_timeout_s)
-        fault = BrokerError(f"{self._endpoint.address}: TLS failed: {words}")
+        why = tls_failure(error, timeout_s=self._endpoint.connect_timeout_s)
+        fault = BrokerError(f"{self._endpoint.address}: TLS failed: {why}")
         return Ending(fault, opened=False)
 
     def _refused(self, code: ReasonCode) -> Ending:
@@ -351,10 +320,6 @@ class Connection:
             hint = "check mqtt.username and the password"
             return Ending(BrokerRefusedError(f"{address}: refused: {code}; {hint}"), opened=False)
         return Ending(BrokerError(f"{address}: refused: {code}"), opened=False)
-
-
-# FOLDED:
-# A broker, and who we are to it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,3 +340,38 @@ class Endpoint:
     def address(self) -> str:
         """Return host:port."""
         return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a connection ended.
+
+    Attributes:
+        fault: why, in one line.
+        opened: whether the broker had accepted it.
+        other_version: whether the broker may only speak the other version of MQTT.
+    """
+
+    fault: BrokerError
+    opened: bool
+    other_version: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A broker's PUBACK.
+
+    Attributes:
+        row: which message of the outbox.
+        code: MQTT 5 reason code (3.4.2.1), 0x80 and above is a refusal; 3.1.1 has none: 0.
+        text: the code's name.
+    """
+
+    row: int
+    code: int
+    text: str
+
+    @property
+    def refused(self) -> bool:
+        """Return whether the broker refused the message."""
+        return self.code >= 0x80

@@ -1,4 +1,4 @@
-"""The whole MQTT contract as documents: JSON Schema and AsyncAPI."""
+"""The MQTT contract as documents: JSON Schema and AsyncAPI."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
 
 
-# An address and the messages that may arrive there.
+# The address of each channel and its messages.
 _CHANNELS: dict[str, tuple[str, *tuple[type[BaseModel], ...]]] = {
     "status": ("{prefix}/status", StatusMessage),
     "metrics": ("{prefix}/metrics", BoardMetricsMessage),
@@ -79,7 +79,7 @@ _REQUESTS: dict[str, tuple[str, type[BaseModel]]] = {
     f"{verb}Request": (f"{{prefix}}/request/{verb}", model) for verb, model in VERBS.items()
 }
 
-# What is no JSON object.
+# Payloads that are not JSON objects.
 _PLAIN: dict[str, dict[str, Any]] = {
     "Count": {
         "summary": "How many objects of a label are there now; retained.",
@@ -105,8 +105,8 @@ _PARAMETERS = {
     "camera": "name of a camera in the configuration",
     "zone": "name of a zone of this camera",
     "line": "name of a line of this camera",
-    "verb": "the request's; unknown, where it can be none",
-    "label": "a label of the model; / + # and control characters as _",
+    "verb": "the request's; unknown for an invalid one",
+    "label": "a label of the model, with _ for / + # and control characters",
 }
 
 

@@ -78,11 +78,11 @@ class Encoder:
         return self._status("online", None, problems)
 
     def offline(self, reason: str) -> Message:
-        """Return the service's status when it has ended; also its last will."""
+        """Return the service's status once it has stopped; also its last will."""
         return self._status("offline", reason)
 
     def camera_status(self, camera: str, state: CameraState) -> Message:
-        """Return one camera's status."""
+        """Return one camera's status, retained."""
         message = CameraStatusMessage(
             device=self.device,
             camera=camera,
@@ -98,7 +98,7 @@ class Encoder:
     def camera_event(
         self, camera: str, state: CameraState, previous: CameraState | None
     ) -> Message:
-        """Return the event of one camera's change of status, each time with another id."""
+        """Return the event of a camera's change of status, with a new id each time."""
         message = CameraEventMessage(
             device=self.device,
             camera=camera,
@@ -159,26 +159,25 @@ class Encoder:
         return Message(self.topics.metrics, metrics.encode())
 
     def event(self, event: Event) -> Message:
-        """Return an event, each time with another id."""
+        """Return an event about an object, with a new id each time."""
         message = self._message(event, self._event_ids.next())
         return Message(self.topics.events(message.camera), message.encode(), qos=1)
 
     def closing(self, state: ObjectState) -> Message:
-        """Return the `end` that is told at the next start if the service cannot tell it itself.
+        """Return the `end` to publish at the next start, in case this run is interrupted.
 
-        Its id is the object's own with a digit more, so it is unique, and the same however often
-        this is written.
+        Its id is the object's with one more digit: unique, and the same at every call.
         """
         message = self._message(interrupted(state), f"{state.id}e")
         return Message(self.topics.events(message.camera), message.encode(), qos=1)
 
     def count(self, occupancy: Occupancy) -> Message:
-        """Return how many objects of a label are there now: a number as text."""
+        """Return how many objects of a label are present now: a number as text, retained."""
         topic = self.topics.count(occupancy.camera, occupancy.zone, occupancy.label)
         return Message(topic, b"%d" % occupancy.count, qos=1, retain=True)
 
     def line_count(self, count: LineCount) -> Message:
-        """Return how often a line has been crossed."""
+        """Return how often a line has been crossed, retained."""
         message = LineCountMessage(
             device=self.device,
             camera=count.camera,
@@ -194,7 +193,7 @@ class Encoder:
         return Message(topic, message.encode(), qos=1, retain=True)
 
     def snapshot(self, camera: str, label: str | None, jpeg: bytes) -> Message:
-        """Return the best view of a label's object; label None: the picture as it is now."""
+        """Return the best view of a label's object; without a label, the current picture."""
         return Message(self.topics.snapshot(camera, label), jpeg, retain=True)
 
     def _status(
@@ -230,7 +229,7 @@ class Encoder:
                     line=event.line,
                     from_side=event.from_side,
                     to_side=event.to_side,
-                    object=_record(event.object),
+                    object=ObjectRecord.model_validate(event.object),
                 )
 
     def _object_event(self, event: ObjectEvent, event_id: str) -> ObjectEventMessage:
@@ -241,8 +240,8 @@ class Encoder:
             occurred_at=event.occurred_at,
             type=event.kind,
             reason=event.reason,
-            before=None if event.before is None else _record(event.before),
-            after=_record(event.after),
+            before=None if event.before is None else ObjectRecord.model_validate(event.before),
+            after=ObjectRecord.model_validate(event.after),
         )
 
     def _zone_event(
@@ -256,7 +255,7 @@ class Encoder:
                 occurred_at=event.occurred_at,
                 zone=event.zone,
                 dwell_s=event.dwell_s,
-                object=_record(event.object),
+                object=ObjectRecord.model_validate(event.object),
             )
         return ZoneEventMessage(
             device=self.device,
@@ -266,42 +265,12 @@ class Encoder:
             zone=event.zone,
             action=event.kind,
             dwell_s=event.dwell_s,
-            object=_record(event.object),
+            object=ObjectRecord.model_validate(event.object),
         )
 
 
 def interrupted(state: ObjectState) -> ObjectEvent:
-    """Return the end of an object whose service broke off: it ended when it was last seen."""
+    """Return the end of an object whose run was interrupted: it ended when it was last seen."""
     ended_at = state.started_at + timedelta(seconds=state.duration_s)
     after = replace(state, ended_at=ended_at)
     return ObjectEvent("end", "interrupted", state, after, occurred_at=ended_at)
-
-
-def _record(state: ObjectState) -> ObjectRecord:
-    x, y, width, height = map(_within, state.box_frac)
-    return ObjectRecord(
-        id=state.id,
-        label=state.label,
-        score=_within(state.score),
-        top_score=_within(state.top_score),
-        box=(x, y, width, height),
-        frame_size=state.frame_size_px,
-        area=_within(state.area_frac),
-        ratio=max(0.0, state.ratio),
-        start_time=state.started_at,
-        end_time=state.ended_at,
-        duration_s=max(0.0, state.duration_s),
-        current_zones=state.current_zones,
-        entered_zones=state.entered_zones,
-        loitering_zones=state.loitering_zones,
-        stationary=state.stationary,
-        position_changes=state.position_changes,
-        path=tuple(
-            (_within(point.x_frac), _within(point.y_frac), point.at) for point in state.path
-        ),
-    )
-
-
-def _within(fraction: float) -> float:
-    """Return a fraction as the contract has it: rounding may have carried it past 0 or 1."""
-    return min(1.0, max(0.0, fraction))

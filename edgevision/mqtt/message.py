@@ -1,16 +1,16 @@
-"""What is handed to the broker: a topic, a payload, and how it is to be delivered."""
+"""What is sent to the broker: a topic, a payload and how to deliver it; and all topic names."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
 
-# How every payload of the contract begins. Other documents, such as those that Home Assistant
-# asks for, allow no further key and are sent as they are.
+# The start of every payload of the contract. Other documents, such as those that Home Assistant
+# expects, allow no further key and are sent unchanged.
 _CONTRACT = b'{"schema_version"'
 
-# What a label may hold and a topic level must not (MQTT 5, 4.7.1, 4.7.3): separators, wildcards,
-# zero and, since receivers may refuse them (1.5.4), the other control characters.
+# Allowed in a label, but not in a topic level (MQTT 5, 4.7.1, 4.7.3): separators, wildcards, zero
+# and, since receivers may refuse them (1.5.4), the other control characters.
 _NOT_IN_LEVEL = re.compile(r"[/+#\x00-\x1f\x7f-\x9f]")
 
 
@@ -21,7 +21,7 @@ def is_topic(topic: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A topic and its payload, with how it is to be delivered."""
+    """A topic and its payload, with how to deliver it."""
 
     topic: str
     payload: bytes
@@ -30,7 +30,7 @@ class Message:
 
     @property
     def size_bytes(self) -> int:
-        """Return the bytes of topic and payload, UTF-8."""
+        """Return the size of topic and payload, in UTF-8."""
         return len(self.topic.encode()) + len(self.payload)
 
     @property
@@ -38,36 +38,32 @@ class Message:
         """Return the size of its PUBLISH packet at QoS 1 without properties (MQTT 5, 3.3).
 
         Length of the topic 2, packet identifier 2, length of the properties 1; before them the
-        type 1 and the length of all that, 7 bits a byte (1.5.5).
+        type 1 and the remaining length, 7 bits a byte (1.5.5).
         """
         rest = 5 + self.size_bytes
         return 1 + max(1, -(-rest.bit_length() // 7)) + rest
 
     def delayed(self) -> Message:
-        """Return the message marked as one that waited: `"delayed": true` in its JSON object."""
+        """Return the message marked as sent late: `"delayed": true` in its JSON object."""
         if not self.payload.startswith(_CONTRACT):
             return self
         return replace(self, payload=self.payload[:-1] + b',"delayed":true}')
 
 
-# FOLDED:
-# The topic names of the MQTT contract.
-
-
 def level(label: str) -> str:
-    """Return a label as one level of a topic: as it is, but for characters that cannot be there."""
+    """Return a label as one topic level, with `_` for each character that is not allowed in one."""
     return _NOT_IN_LEVEL.sub("_", label)
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """All topics under one prefix, `edgevision/<device>` by default."""
+    """The topic names of the contract under one prefix, `edgevision/<device>` by default."""
 
     prefix: str
 
     @property
     def status(self) -> str:
-        """Return the topic of the service's own status; also its last will."""
+        """Return the topic of the service's status and last will."""
         return f"{self.prefix}/status"
 
     @property
@@ -86,7 +82,7 @@ class Topics:
         return f"{self.prefix}/request/+"
 
     def response(self, verb: str | None) -> str:
-        """Return the topic of responses to one verb; None: to what is none."""
+        """Return the topic of responses to one verb; None: to an invalid one."""
         return f"{self.prefix}/response/{verb or 'unknown'}"
 
     def camera_status(self, camera: str) -> str:
@@ -106,12 +102,12 @@ class Topics:
         return f"{self.prefix}/{camera}/detections"
 
     def count(self, camera: str, zone: str | None, label: str) -> str:
-        """Return the topic of how many objects of a label are in a zone; None: in the picture."""
+        """Return the topic of a label's count in a zone; None: in the whole picture."""
         place = camera if zone is None else f"{camera}/zones/{zone}"
         return f"{self.prefix}/{place}/{level(label)}/count"
 
     def line_count(self, camera: str, line: str) -> str:
-        """Return the topic of how often a line has been crossed."""
+        """Return the topic of a line's counters."""
         return f"{self.prefix}/{camera}/lines/{line}/count"
 
     def snapshot(self, camera: str, label: str | None) -> str:

@@ -1,8 +1,7 @@
-"""The outbox: what was recorded and not yet acknowledged, on the disk and bounded.
+"""The outbox: recorded messages that are not acknowledged yet, on the disk and bounded.
 
-No thread and no network. Whatever happens to the disk, nothing is raised: an unusable file is
-kept aside, a full or read-only disk is replaced by memory until it can be written again, and
-`problems` says so.
+No thread and no network. Faults of the disk are never raised: an unusable file is kept aside, a
+full or read-only disk is replaced by memory until it can be written again, and `problems` says so.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from edgevision.mqtt.outbox_file import (
     Change,
     Content,
     DamagedFileError,
-    Notes,
+    KeyValues,
     OutboxRow,
     UnusableFileError,
     drop_oldest,
@@ -29,13 +28,13 @@ from edgevision.mqtt.outbox_file import (
     is_damage,
     is_locked,
     keep_aside,
-    notes_in,
     open_file,
     open_memory,
     rescue,
     rows_in,
+    values_in,
     write,
-    write_notes,
+    write_values,
 )
 
 if TYPE_CHECKING:
@@ -50,12 +49,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# A message larger than this is not taken: no event is, and a row is read as a whole.
+# Larger messages are refused: no event is that large, and a row is read as a whole.
 MAX_MESSAGE_BYTES = 1 << 18
 
 RETRY_S = 30.0
 
-# Remarks on files that were kept aside; more would only repeat.
+# Remarks on files that were kept aside; only the newest are shown.
 MAX_REMARKS = 3
 
 
@@ -63,29 +62,29 @@ class Outbox:
     """Messages in the order of recording; of retained ones only the newest of each topic.
 
     Attributes:
-        rows: how many wait.
+        rows: how many messages there are.
         bytes: of their topics and payloads.
         dropped: how many were dropped since the start by `rows`, `bytes` and `age`.
         storage: where they are.
-        notes: small facts that are stored with the messages they belong to; changed by `commit`.
+        key_values: small facts stored with the messages they belong to; changed by `commit`.
     """
 
     def __init__(
         self, path: Path, bounds: OutboxConfig, *, clock: Clock, retry_s: float = RETRY_S
     ) -> None:
-        """Open or create the file; where that fails, begin in memory.
+        """Open or create the file; if that fails, start in memory.
 
         Args:
             path: the SQLite file.
             bounds: rows, bytes and age above which the oldest are dropped.
             clock: only its monotonic time is used.
-            retry_s: how long to wait before the disk is tried again.
+            retry_s: how long to wait before trying the disk again.
         """
         self.rows = 0
         self.bytes = 0
         self.dropped: Counter[str] = Counter()
         self.storage: Literal["disk", "memory"] = "disk"
-        self.notes = Notes()
+        self.key_values = KeyValues()
         self._path = path
         self._bounds = bounds
         self._clock = clock
@@ -94,59 +93,59 @@ class Outbox:
         self._remarks: list[str] = []
         self._fault = ""
         self._full = False
-        # Rows that are in memory and, perhaps out of date, on the disk as well.
+        # Rows that are in memory and also, perhaps outdated, on the disk.
         self._copied: set[int] = set()
-        # Whether notes on the disk that are not in `notes` were deleted, or were never read.
-        self._notes_read = True
+        # Whether values on the disk but not in `key_values` were deleted, rather than never read.
+        self._values_read = True
         self._next_id = 1
         self._started_ns = clock.monotonic_ns()
         self._base_s = 0.0
         try:
             self._db = self._open()
         except (sqlite3.Error, OSError) as error:
-            # What another process holds is that process's to deliver.
+            # If another process holds the file, that process delivers what is in it.
             found = Content([], {}) if is_locked(error) else rescue(path)
-            self._notes_read = bool(found.notes)
-            self.notes.take(found.notes)
+            self._values_read = bool(found.values)
+            self.key_values.take(found.values)
             self._to_memory(error, found.rows)
         else:
-            self.notes.take(notes_in(self._db))
+            self.key_values.take(values_in(self._db))
             (self._base_s,) = self._db.execute("SELECT seconds FROM uptime").fetchone()
             self._count()
 
     @property
     def uptime_s(self) -> float:
-        """Return seconds of uptime, all runs of the service together.
+        """Return seconds of uptime over all runs of the service.
 
-        Ages are counted in it: neither a clock step nor a board that was switched off, or that
-        wakes in 1970, makes a message old.
+        Ages are measured in it: neither a clock step nor a board that was switched off, or that
+        boots in 1970, makes a message old.
         """
         return self._base_s + (self._clock.monotonic_ns() - self._started_ns) / NS_PER_S
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Return what is wrong, in words."""
+        """Return what is wrong, as text."""
         full = ("outbox is full: the oldest messages are dropped",) if self._full else ()
         fault = (self._fault,) if self._fault else ()
-        return (*fault, *full, *self.notes.problems, *self._remarks)
+        return (*fault, *full, *self.key_values.problems, *self._remarks)
 
     def commit(
         self,
         messages: Sequence[Message] = (),
         done: Iterable[int] = (),
-        notes: Mapping[str, bytes | None] | None = None,
+        values: Mapping[str, bytes | None] | None = None,
     ) -> None:
-        """Take messages, delete rows, change notes, in one transaction.
+        """Add messages, delete rows and change key-values, in one transaction.
 
-        On disk when it returns, if any is.
+        All is on the disk on return, unless the outbox is in memory.
 
         Args:
             messages: at most `MAX_MESSAGE_BYTES` each. A retained one replaces its topic's row.
-            done: ids; unknown ones are passed over.
-            notes: values to write; None deletes. What does not fit is counted by `Notes`.
+            done: ids of rows to delete; unknown ones are ignored.
+            values: to write by key; None deletes. What does not fit is counted by `KeyValues`.
         """
         done = tuple(done)
-        changes = self.notes.take(notes or {})
+        changes = self.key_values.take(values or {})
         first = self._next_id
         self._next_id += len(messages)
 
@@ -164,7 +163,7 @@ class Outbox:
                 made.bytes += message.size_bytes
             rows, size_bytes = self.rows + made.rows, self.bytes + made.bytes
             drop_oldest(db, made, rows, size_bytes, self._bounds)
-            write_notes(db, changes)
+            write_values(db, changes)
             db.execute("UPDATE uptime SET seconds = ?", (now_s,))
             return made
 
@@ -172,7 +171,7 @@ class Outbox:
         self._apply(self._do(change))
 
     def expire(self) -> None:
-        """Drop what is too old, and note the uptime."""
+        """Drop what is too old, and store the uptime."""
         now_s = self.uptime_s
 
         def change(db: sqlite3.Connection) -> Change:
@@ -195,12 +194,12 @@ class Outbox:
             " AND topic NOT IN (SELECT value FROM json_each(?))"
             " ORDER BY retain DESC, id LIMIT ?"
         )
-        values = (json.dumps(list(skip_ids)), json.dumps(list(skip_topics)), limit)
-        found = self._do(lambda db: db.execute(query, values).fetchall())
+        arguments = (json.dumps(list(skip_ids)), json.dumps(list(skip_topics)), limit)
+        found = self._do(lambda db: db.execute(query, arguments).fetchall())
         return [OutboxRow(number, bool(retain), *rest) for number, retain, *rest in found]
 
     def has(self, number: int) -> bool:
-        """Return whether a row with this id waits."""
+        """Return whether there is a row with this id."""
         query = "SELECT count(*) FROM message WHERE id = ?"
         (found,) = self._do(lambda db: db.execute(query, (number,)).fetchone())
         return bool(found)
@@ -211,9 +210,9 @@ class Outbox:
         return self.storage == "memory" and self.uptime_s >= self._retry_at_s
 
     def try_disk(self) -> None:
-        """Move what is in memory to the disk, if it can be written again.
+        """Move the outbox from memory to the disk, if it can be written again.
 
-        Ids may change: nothing may be on its way to the broker meanwhile.
+        Ids may change: nothing may be in flight meanwhile.
         """
         if self.storage == "disk":
             return
@@ -223,7 +222,7 @@ class Outbox:
             self._postpone(error)
             return
         rows = list(rows_in(self._db))
-        # On the disk, but never seen in memory: they are older than all that is.
+        # On the disk, but never read into memory: older than everything in memory.
         stranded = [
             replace(row, recorded_s=min(row.recorded_s, self._base_s))
             for row in rows_in(disk)
@@ -231,13 +230,15 @@ class Outbox:
         ]
         if stranded:
             rows = [replace(row, id=n) for n, row in enumerate([*stranded, *rows], 1)]
-        if not self._notes_read:
-            self.notes.take({k: v for k, v in notes_in(disk).items() if k not in self.notes.values})
+        if not self._values_read:
+            self.key_values.take(
+                {k: v for k, v in values_in(disk).items() if k not in self.key_values.values}
+            )
         try:
             with disk:
                 disk.execute("DELETE FROM message")
                 disk.execute("DELETE FROM note")
-                write(disk, Content(rows, self.notes.values))
+                write(disk, Content(rows, self.key_values.values))
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 disk.close()
@@ -248,20 +249,20 @@ class Outbox:
         self.storage = "disk"
         self._fault = ""
         self._copied = set()
-        self._notes_read = True
+        self._values_read = True
         self._count()
-        self.commit()  # what came together may be more than the bounds allow
-        log.info("outbox: on the disk again, %d messages wait", self.rows)
+        self.commit()  # both together may exceed the bounds
+        log.info("outbox: on the disk again, %d messages to send", self.rows)
 
     def close(self) -> None:
-        """Close the file; what waits is there at the next start, unless it is in memory."""
+        """Close the file; what is in memory is lost."""
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
         if self.storage == "memory" and self.rows:
             log.warning("outbox: %d messages in memory are lost", self.rows)
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do it in one transaction; where the disk fails, mend that and do it again."""
+        """Run it in one transaction; if the disk fails, recover and run it again."""
         try:
             with self._db:
                 return work(self._db)
@@ -278,8 +279,8 @@ class Outbox:
             self._db.close()
         if is_damage(error):
             try:
-                content = Content(rows, self.notes.values)
-                self._db = self._begin_anew(DamagedFileError.kind, str(error), content)
+                content = Content(rows, self.key_values.values)
+                self._db = self._start_new_file(DamagedFileError.kind, str(error), content)
             except (sqlite3.Error, OSError) as further:
                 error = sqlite3.OperationalError(str(further))
             else:
@@ -293,9 +294,9 @@ class Outbox:
         except UnusableFileError as error:
             damaged = isinstance(error, DamagedFileError)
             found = rescue(self._path) if damaged else Content([], {})
-            return self._begin_anew(error.kind, str(error), found)
+            return self._start_new_file(error.kind, str(error), found)
 
-    def _begin_anew(self, kind: str, why: str, content: Content) -> sqlite3.Connection:
+    def _start_new_file(self, kind: str, why: str, content: Content) -> sqlite3.Connection:
         aside = keep_aside(self._path, kind)
         was = "damaged" if kind == DamagedFileError.kind else "written by a newer version"
         saved = f"{len(content.rows)} messages saved from it"
@@ -311,7 +312,7 @@ class Outbox:
         self.storage = "memory"
         self._db = open_memory()
         with self._db:
-            write(self._db, Content(rows, self.notes.values))
+            write(self._db, Content(rows, self.key_values.values))
         self._copied = {row.id for row in rows}
         self._count()
         self._postpone(error)

@@ -1,4 +1,7 @@
-"""The outbox's SQLite file: opened, created, read when damaged, kept aside when unusable."""
+"""The outbox's SQLite file and its tables: messages to send, and key-values stored with them.
+
+The file is opened or created, read as far as possible when damaged, kept aside when unusable.
+"""
 
 from __future__ import annotations
 
@@ -21,31 +24,30 @@ if TYPE_CHECKING:
 
     from edgevision.config.settings import OutboxConfig
 
-VERSION = 1
+log = logging.getLogger(__name__)
 
+VERSION = 1
 APPLICATION_ID = 0x45566F78  # "EVox"
 
 BUSY_S = 1.0
 
-# Unusable files kept of each kind; then the oldest makes room.
+# Unusable files kept of each kind; beyond them the oldest is replaced.
 MAX_ASIDE = 3
 
-# A file larger than this is not read through at the start; damage shows when it is met.
+# A larger file is not checked at the start; damage shows once it is read.
 MAX_CHECKED_BYTES = 1 << 28
 
-# Files that belong together (https://www.sqlite.org/wal.html, sections 2 and 4).
+# The files of one database (https://www.sqlite.org/wal.html, sections 2 and 4).
 PARTS = ("", "-wal", "-shm")
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
-log = logging.getLogger(__name__)
-
-# 64 cameras with 8 zones and counts of 80 labels retain 46,000 topics, each with a note.
-MAX_NOTES = 1 << 16
-MAX_NOTES_BYTES = 16 << 20
+# 64 cameras with 8 zones and counts of 80 labels retain 46,000 topics, each with a key.
+MAX_KEYS = 1 << 16
+MAX_VALUES_BYTES = 16 << 20
 MAX_KEY_BYTES = 512
-# A note may hold a whole message and its topic, or the names of all Home Assistant entities.
-MAX_NOTE_BYTES = 1 << 21
+# A value may hold a whole message and its topic, or the names of all Home Assistant entities.
+MAX_VALUE_BYTES = 1 << 21
 
 # State has bounds of its own, so that it never displaces an event: one message a topic.
 MAX_STATE_ROWS = 1 << 16
@@ -66,8 +68,8 @@ CREATE TABLE uptime (seconds REAL NOT NULL) STRICT;
 INSERT INTO uptime VALUES (0.0);
 """
 
-# Files of earlier versions lack it; those versions pass over it.
-NOTE_TABLE = """
+# The key-values. Files of earlier versions lack this table; those versions ignore it.
+VALUE_TABLE = """
 CREATE TABLE IF NOT EXISTS note (
     key TEXT PRIMARY KEY,
     value BLOB NOT NULL
@@ -78,13 +80,13 @@ _COLUMNS = "SELECT id, retain, topic, payload, recorded_s FROM message "
 
 
 class UnusableFileError(Exception):
-    """A file that is not an outbox that this version can read; `kind` is for its new name."""
+    """A file that this version cannot read as an outbox; `kind` goes into its new name."""
 
     kind = "unusable"
 
 
 class DamagedFileError(UnusableFileError):
-    """The file is damaged, or no outbox at all."""
+    """The file is damaged, or is not an outbox."""
 
     kind = "corrupt"
 
@@ -96,19 +98,19 @@ class NewerFileError(UnusableFileError):
 
 
 def is_damage(error: Exception) -> bool:
-    """Return whether this error says that the file itself is damaged."""
+    """Return whether this error means that the file itself is damaged."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED  # extended codes: upper bits
 
 
 def is_locked(error: Exception) -> bool:
-    """Return whether another process uses the file."""
+    """Return whether this error means that another process uses the file."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def open_memory() -> sqlite3.Connection:
     """Return an empty outbox in memory."""
     db = sqlite3.connect(":memory:", check_same_thread=False)
-    db.executescript(SCHEMA + NOTE_TABLE)
+    db.executescript(SCHEMA + VALUE_TABLE)
     return db
 
 
@@ -119,7 +121,7 @@ def open_file(path: Path) -> sqlite3.Connection:
     when it returns (https://www.sqlite.org/pragma.html#pragma_synchronous, FULL).
 
     Raises:
-        DamagedFileError: it is damaged, or no outbox.
+        DamagedFileError: it is damaged, or is not an outbox.
         NewerFileError: a newer version wrote it.
         sqlite3.Error, OSError: it cannot be opened or written.
     """
@@ -142,7 +144,7 @@ def open_file(path: Path) -> sqlite3.Connection:
 
 
 def rescue(path: Path) -> Content:
-    """Return what can be read of a file that cannot be opened, from a copy; nothing if nothing."""
+    """Return what can be read, from a copy, of a file that cannot be opened."""
     found = Content([], {})
     with (
         contextlib.suppress(sqlite3.Error, OSError),
@@ -154,7 +156,7 @@ def rescue(path: Path) -> Content:
                 shutil.copyfile(_part(path, part), _part(copy, part))
         with contextlib.closing(sqlite3.connect(copy)) as db:
             found.rows.extend(row for row in rows_in(db) if is_sound(row))
-            found.notes.update(notes_in(db))
+            found.values.update(values_in(db))
     return found
 
 
@@ -183,148 +185,16 @@ def keep_aside(path: Path, kind: str) -> Path:
     return target
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA trusted_schema = OFF")
-    db.execute("PRAGMA cell_size_check = ON")
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    version = _pragma(db, "user_version")
-    if tables and _pragma(db, "application_id") != APPLICATION_ID:
-        msg = "expected an outbox, got another kind of database"
-        raise DamagedFileError(msg)
-    if tables and version != VERSION:
-        msg = f"expected version {VERSION}, got {version}"
-        raise NewerFileError(msg)
-    if _pragma(db, "journal_mode = WAL") != "wal":
-        msg = "the file system does not take a write-ahead log"
-        raise sqlite3.OperationalError(msg)
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute(f"PRAGMA journal_size_limit = {1 << 20}")
-    if not tables:
-        marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {NOTE_TABLE} {marks} COMMIT;")
-        return
-    if path.stat().st_size <= MAX_CHECKED_BYTES:
-        found = _pragma(db, "quick_check(1)")
-        if found != "ok":
-            raise DamagedFileError(str(found))
-    # The lock is taken by the first write, and what cannot be written shows here.
-    with db:
-        db.execute("UPDATE uptime SET seconds = seconds")
-        db.execute(NOTE_TABLE)
-
-
-def _pragma(db: sqlite3.Connection, text: str) -> object:
-    row = db.execute(f"PRAGMA {text}").fetchone()
-    return None if row is None else row[0]
-
-
-def _part(path: Path, part: str) -> Path:
-    return path.with_name(path.name + part)
-
-
-# FOLDED:
-# Notes: small facts by key that are stored together with the messages they belong to, bounded.
-
-
-class Notes:
-    """Notes as they are; what is above a bound is refused and counted.
-
-    Attributes:
-        values: by key.
-        refused: how many were not taken since the start.
-    """
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self.values: dict[str, bytes] = {}
-        self.refused = 0
-        self._bytes = 0
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Return what is wrong, in words."""
-        if not self.refused:
-            return ()
-        bounds = f"at most {MAX_NOTES} of {MAX_NOTES_BYTES} bytes together"
-        return (f"outbox: {self.refused} notes were not kept: expected {bounds}",)
-
-    def take(self, changes: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
-        """Write notes, delete those that are None, and return the changes that were taken."""
-        taken: dict[str, bytes | None] = {}
-        for key, value in changes.items():
-            if self._set(key, value):
-                taken[key] = value
-                continue
-            if not self.refused:
-                log.warning("outbox: the note %.80r does not fit and is not kept", key)
-            self.refused += 1
-        return taken
-
-    def _set(self, key: str, value: bytes | None) -> bool:
-        old = self.values.get(key)
-        key_bytes = len(key.encode())
-        freed = 0 if old is None else key_bytes + len(old)
-        if value is None:
-            self.values.pop(key, None)
-            self._bytes -= freed
-            return True
-        added = key_bytes + len(value)
-        fits = (
-            0 < key_bytes <= MAX_KEY_BYTES
-            and len(value) <= MAX_NOTE_BYTES
-            and (old is not None or len(self.values) < MAX_NOTES)
-            and self._bytes - freed + added <= MAX_NOTES_BYTES
-        )
-        if fits:
-            self.values[key] = value
-            self._bytes += added - freed
-        return fits
-
-
-class NoteChanges(Notes):
-    """Changes of notes that are still to be stored: the last one of each key counts."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        super().__init__()
-        self._deleted: set[str] = set()
-
-    def __bool__(self) -> bool:
-        """Return whether there are any."""
-        return bool(self.values or self._deleted)
-
-    def pop(self) -> dict[str, bytes | None]:
-        """Return the changes, deletions as None, and begin anew."""
-        changes = {**dict.fromkeys(self._deleted), **self.values}
-        self.values, self._deleted, self._bytes = {}, set(), 0
-        return changes
-
-    def _set(self, key: str, value: bytes | None) -> bool:
-        if value is None and len(self._deleted) >= MAX_NOTES:
-            return False
-        done = super()._set(key, value)
-        if value is None:
-            self._deleted.add(key)
-        elif done:
-            self._deleted.discard(key)
-        return done
-
-
-# FOLDED:
-# The tables of the outbox: messages that wait and notes, as SQL.
-
-
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """A message that waits.
+    """A stored message.
 
     Attributes:
         id: ascending in the order of recording.
         retain: whether it is state, of which only the newest of a topic is kept.
         topic: MQTT topic.
         payload: what was recorded.
-        recorded_s: when, in seconds of the service's uptime, all its runs together.
+        recorded_s: when, in seconds of the service's uptime over all its runs.
     """
 
     id: int
@@ -341,27 +211,27 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """All that an outbox holds.
+    """Everything in an outbox.
 
     Attributes:
         rows: messages, in the order of recording.
-        notes: by key.
+        values: by key.
     """
 
     rows: list[OutboxRow]
-    notes: dict[str, bytes]
+    values: dict[str, bytes]
 
 
 @dataclass
 class Change:
-    """What a transaction does to the figures; counts only once it is committed."""
+    """What a transaction changes in the figures; valid once it is committed."""
 
     rows: int = 0
     bytes: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
     def less(self, found: Iterable[tuple[int]], why: str | None = None) -> None:
-        """Count deleted rows by their sizes; `why` if they were dropped."""
+        """Subtract deleted rows, given their sizes; `why` if they were dropped."""
         for (size_bytes,) in found:
             self.rows -= 1
             self.bytes -= size_bytes
@@ -370,7 +240,7 @@ class Change:
 
 
 def rows_in(db: sqlite3.Connection) -> Iterator[OutboxRow]:
-    """Yield every row in order; of a damaged file what can be read from both its ends."""
+    """Yield every row in order; of a damaged file, what can be read from both ends."""
     last = 0
     try:
         for row in _select(db, _COLUMNS + "ORDER BY id"):
@@ -381,17 +251,17 @@ def rows_in(db: sqlite3.Connection) -> Iterator[OutboxRow]:
         with contextlib.suppress(sqlite3.Error):
             query = _COLUMNS + "WHERE id > ? ORDER BY id DESC"
             for row in _select(db, query, last):
-                after.append(row)  # noqa: PERF402 - what came before an error counts
+                after.append(row)  # noqa: PERF402 - rows before an error count
         yield from reversed(after)
 
 
-def notes_in(db: sqlite3.Connection) -> dict[str, bytes]:
-    """Return every note by key; of a damaged file what can be read from both its ends."""
+def values_in(db: sqlite3.Connection) -> dict[str, bytes]:
+    """Return every value by key; of a damaged file, what can be read from both ends."""
     found: dict[str, bytes] = {}
     ascending = "SELECT key, value FROM note ORDER BY key LIMIT ?"
     for query in (ascending, "SELECT key, value FROM note ORDER BY key DESC LIMIT ?"):
         try:
-            for key, value in db.execute(query, (MAX_NOTES,)):
+            for key, value in db.execute(query, (MAX_KEYS,)):
                 if isinstance(key, str) and isinstance(value, bytes):
                     found.setdefault(key, value)
         except sqlite3.Error:
@@ -401,20 +271,20 @@ def notes_in(db: sqlite3.Connection) -> dict[str, bytes]:
 
 
 def write(db: sqlite3.Connection, content: Content) -> None:
-    """Add rows and notes, in the transaction of the caller."""
+    """Add rows and values, in the caller's transaction."""
     for row in content.rows:
         insert(db, row)
-    write_notes(db, content.notes)
+    write_values(db, content.values)
 
 
 def insert(db: sqlite3.Connection, row: OutboxRow) -> None:
-    """Add a row, in the transaction of the caller."""
+    """Add a row, in the caller's transaction."""
     values = (row.id, row.retain, row.topic, row.payload, row.recorded_s, row.size_bytes)
     db.execute("INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?, ?, ?)", values)
 
 
-def write_notes(db: sqlite3.Connection, changes: Mapping[str, bytes | None]) -> None:
-    """Write notes, or delete those that are None, in the transaction of the caller."""
+def write_values(db: sqlite3.Connection, changes: Mapping[str, bytes | None]) -> None:
+    """Write values, or delete those that are None, in the caller's transaction."""
     for key, value in changes.items():
         if value is None:
             db.execute("DELETE FROM note WHERE key = ?", (key,))
@@ -423,9 +293,9 @@ def write_notes(db: sqlite3.Connection, changes: Mapping[str, bytes | None]) -> 
 
 
 def is_sound(row: OutboxRow) -> bool:
-    """Return whether a row came through the damage: SQLite has no checksums."""
+    """Return whether a row is intact: SQLite has no checksums."""
     try:
-        if row.payload or not row.retain:  # an empty one takes back what is retained
+        if row.payload or not row.retain:  # an empty one clears what is retained
             json.loads(row.payload)
         return is_topic(row.topic)
     except (ValueError, TypeError, AttributeError):
@@ -435,14 +305,14 @@ def is_sound(row: OutboxRow) -> bool:
 def drop_oldest(
     db: sqlite3.Connection, made: Change, rows: int, size_bytes: int, bounds: OutboxConfig
 ) -> None:
-    """Delete the oldest events above the bounds, in the transaction of the caller.
+    """Delete the oldest events above the bounds, in the caller's transaction.
 
     State is not counted with the events and displaces none; it has `MAX_STATE_ROWS` and
     `MAX_STATE_BYTES`.
 
     Args:
         db: the outbox.
-        made: what the transaction has done so far; what is deleted is added.
+        made: the changes so far; the deletions are added.
         rows: how many messages there are now.
         size_bytes: of their topics and payloads.
         bounds: what is kept of events.
@@ -489,6 +359,130 @@ def _excess(
         rows -= 1
         size_bytes -= size
     return excess
+
+
+class KeyValues:
+    """Small facts by key, stored with the messages they belong to; above a bound they are refused.
+
+    Attributes:
+        values: by key.
+        refused: how many values were refused since the start.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.values: dict[str, bytes] = {}
+        self.refused = 0
+        self._bytes = 0
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Return what is wrong, as text."""
+        if not self.refused:
+            return ()
+        bounds = f"at most {MAX_KEYS} of {MAX_VALUES_BYTES} bytes in total"
+        return (f"outbox: {self.refused} values were not stored: expected {bounds}",)
+
+    def take(self, changes: Mapping[str, bytes | None]) -> dict[str, bytes | None]:
+        """Write values, delete those that are None, and return the changes that were accepted."""
+        accepted: dict[str, bytes | None] = {}
+        for key, value in changes.items():
+            if self._set(key, value):
+                accepted[key] = value
+                continue
+            if not self.refused:
+                log.warning("outbox: the value of %.80r does not fit and is not stored", key)
+            self.refused += 1
+        return accepted
+
+    def _set(self, key: str, value: bytes | None) -> bool:
+        old = self.values.get(key)
+        key_bytes = len(key.encode())
+        freed = 0 if old is None else key_bytes + len(old)
+        if value is None:
+            self.values.pop(key, None)
+            self._bytes -= freed
+            return True
+        added = key_bytes + len(value)
+        fits = (
+            0 < key_bytes <= MAX_KEY_BYTES
+            and len(value) <= MAX_VALUE_BYTES
+            and (old is not None or len(self.values) < MAX_KEYS)
+            and self._bytes - freed + added <= MAX_VALUES_BYTES
+        )
+        if fits:
+            self.values[key] = value
+            self._bytes += added - freed
+        return fits
+
+
+class KeyValueChanges(KeyValues):
+    """Changes of key-values that are still to be stored: the last one of each key counts."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        super().__init__()
+        self._deleted: set[str] = set()
+
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return bool(self.values or self._deleted)
+
+    def pop(self) -> dict[str, bytes | None]:
+        """Return the changes, deletions as None, and start empty again."""
+        changes = {**dict.fromkeys(self._deleted), **self.values}
+        self.values, self._deleted, self._bytes = {}, set(), 0
+        return changes
+
+    def _set(self, key: str, value: bytes | None) -> bool:
+        if value is None and len(self._deleted) >= MAX_KEYS:
+            return False
+        done = super()._set(key, value)
+        if value is None:
+            self._deleted.add(key)
+        elif done:
+            self._deleted.discard(key)
+        return done
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.execute("PRAGMA cell_size_check = ON")
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    version = _pragma(db, "user_version")
+    if tables and _pragma(db, "application_id") != APPLICATION_ID:
+        msg = "expected an outbox, got another kind of database"
+        raise DamagedFileError(msg)
+    if tables and version != VERSION:
+        msg = f"expected version {VERSION}, got {version}"
+        raise NewerFileError(msg)
+    if _pragma(db, "journal_mode = WAL") != "wal":
+        msg = "the file system does not support a write-ahead log"
+        raise sqlite3.OperationalError(msg)
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA journal_size_limit = {1 << 20}")
+    if not tables:
+        marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
+        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {VALUE_TABLE} {marks} COMMIT;")
+        return
+    if path.stat().st_size <= MAX_CHECKED_BYTES:
+        found = _pragma(db, "quick_check(1)")
+        if found != "ok":
+            raise DamagedFileError(str(found))
+    # The first write takes the lock, and shows whether the file can be written.
+    with db:
+        db.execute("UPDATE uptime SET seconds = seconds")
+        db.execute(VALUE_TABLE)
+
+
+def _pragma(db: sqlite3.Connection, text: str) -> object:
+    row = db.execute(f"PRAGMA {text}").fetchone()
+    return None if row is None else row[0]
+
+
+def _part(path: Path, part: str) -> Path:
+    return path.with_name(path.name + part)
 
 
 def _select(db: sqlite3.Connection, query: str, *values: object) -> Iterator[OutboxRow]:

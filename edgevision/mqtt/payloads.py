@@ -1,15 +1,27 @@
-"""The payloads of the MQTT contract, schema version 1: what is told of the service and its cameras.
+"""The payloads of the MQTT contract, schema version 1: service, cameras, objects, zones, lines.
 
-Published as JSON in UTF-8. Times are RFC 3339 in UTC with microseconds, durations are in
-milliseconds, boxes are fractions of the frame.
+Published as JSON in UTF-8. Times are RFC 3339 in UTC with microseconds, boxes are fractions of the
+frame, and a key names its unit: `_s` seconds, `_ms` milliseconds. Events are kept on the disk until
+the broker has acknowledged them and are sent in order, at least once. A key without a value is
+absent; only in events about an object it is present and null.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import inf
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AliasChoices,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+)
 
 from edgevision.errors import CameraFault  # noqa: TC001 - pydantic reads the annotations
 from edgevision.events import Reason  # noqa: TC001 - pydantic reads the annotations
@@ -17,8 +29,58 @@ from edgevision.events import Reason  # noqa: TC001 - pydantic reads the annotat
 SCHEMA_VERSION: Literal[1] = 1
 
 
-# FOLDED:
-# The kinds of value that the payloads of the MQTT contract consist of.
+def rfc3339(moment: datetime) -> str:
+    """Return an aware time as RFC 3339, UTC, with six decimals: 2026-01-31T12:00:00.000000Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _rounded(decimals: int) -> PlainSerializer:
+    return PlainSerializer(lambda value: round(value, decimals), return_type=float)
+
+
+def _named(key: str, attribute: str) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """Return a field whose key in JSON differs from the attribute's name."""
+    choices = AliasChoices(key, attribute)
+    return Field(validation_alias=choices, serialization_alias=key)
+
+
+def _clamped(low: float, high: float) -> BeforeValidator:
+    """Return what brings our own figures within bounds that rounding may have carried them past.
+
+    JSON is only checked.
+    """
+
+    def clamp(value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - as pydantic has it
+        return value if info.mode == "json" else min(high, max(low, value))
+
+    return BeforeValidator(clamp)
+
+
+def _coordinates(point: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 - as pydantic has it
+    """Return a `PathPoint` as the contract has it; JSON is that already."""
+    return point if info.mode == "json" else (point.x_frac, point.y_frac, point.at)
+
+
+Timestamp = Annotated[
+    AwareDatetime,
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    Field(json_schema_extra={"type": "string", "format": "date-time"}),
+]
+EventId = Annotated[str, Field(pattern=r"^[0-9a-f]+-[0-9a-f]+$")]
+CameraStatus = Literal["online", "offline", "stalled", "frozen", "black", "disabled"]
+Delayed = Annotated[
+    Literal[True] | None,
+    Field(description="True: recorded before the connection that it was sent over; else absent."),
+]
+Count = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1), _rounded(5)]
+Hertz = Annotated[float, Field(ge=0), _rounded(2)]
+Milliseconds = Annotated[float, Field(ge=0), _rounded(3)]
+_Pixels = Annotated[int, Field(ge=1)]
+_Ratio = Annotated[float, Field(ge=0), _clamped(0.0, inf), _rounded(3)]
+_Seconds = Annotated[float, Field(ge=0), _clamped(0.0, inf), _rounded(3)]
+_Within = Annotated[float, Field(ge=0, le=1), _clamped(0.0, 1.0), _rounded(5)]
+_PathPoint = Annotated[tuple[_Within, _Within, Timestamp], BeforeValidator(_coordinates)]
 
 
 class Record(BaseModel):
@@ -28,7 +90,7 @@ class Record(BaseModel):
 
 
 class PayloadMessage(Record):
-    """What every message begins with."""
+    """What every message starts with."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     device: str
@@ -37,18 +99,6 @@ class PayloadMessage(Record):
     def encode(self) -> bytes:
         """Return the message as JSON."""
         return self.model_dump_json(exclude_none=True, by_alias=True).encode()
-
-
-def rfc3339(moment: datetime) -> str:
-    """Return an aware time as RFC 3339, UTC, with six decimals: 2026-01-31T12:00:00.000000Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-Timestamp = Annotated[
-    AwareDatetime,
-    PlainSerializer(rfc3339, return_type=str, when_used="json"),
-    Field(json_schema_extra={"type": "string", "format": "date-time"}),
-]
 
 
 class StatusMessage(PayloadMessage):
@@ -66,15 +116,7 @@ class StatusMessage(PayloadMessage):
     started_at: Timestamp
     """When the service started."""
     problems: tuple[str, ...] = ()
-    """What is wrong now, in words; empty: nothing."""
-
-
-CameraStatus = Literal["online", "offline", "stalled", "frozen", "black", "disabled"]
-
-Delayed = Annotated[
-    Literal[True] | None,
-    Field(description="Recorded before the connection over which it was sent; else absent."),
-]
+    """What is wrong now, as text; empty: nothing."""
 
 
 class CameraStatusMessage(PayloadMessage):
@@ -84,54 +126,47 @@ class CameraStatusMessage(PayloadMessage):
     status: CameraStatus
     """Frames arrive while it is `online`, `frozen` or `black`."""
     reason: str
-    """What is going on, in words."""
+    """Why it has this status, as text."""
     fault: CameraFault | None = None
     """What is wrong with a live camera, for programs."""
     since: Timestamp
-    """When this status, with this fault, began."""
-    frame_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    """When the camera took on this status with this fault."""
+    frame_size: tuple[_Pixels, _Pixels] | None = None
     """Width and height of the last frame in pixels, after rotation."""
     source: str
     """Where the frames come from, without user and password."""
     delayed: Delayed = None
 
 
-EventId = Annotated[str, Field(pattern=r"^[0-9a-f]+-[0-9a-f]+$")]
-
-
 class CameraEventMessage(PayloadMessage):
-    """`<prefix>/<camera>/events` of type `status`: another status than before.
+    """`<prefix>/<camera>/events` of type `status`: a camera's status has changed.
 
-    Events are kept on the disk until the broker has them and sent in order, at least once.
+    Events are kept on the disk until the broker has acknowledged them and are sent in order, at
+    least once.
     """
 
     camera: str
     id: EventId
-    """Unique, so that an event that comes again can be told; ascending while the clock is right."""
+    """Unique, to detect an event that is delivered twice; ascending while the clock is right."""
     type: Literal["status"] = "status"
-    """What kind of event; there are others, with other keys."""
+    """The kind of event; those of other kinds have other keys."""
     occurred_at: Timestamp
     """When it happened, however late it is sent."""
     status: CameraStatus
     previous_status: CameraStatus | None = None
-    """None: the service has just started."""
+    """Absent: the service has just started."""
     reason: str
-    """What is going on, in words."""
+    """Why it has this status, as text."""
     fault: CameraFault | None = None
     """What is wrong with a live camera, for programs."""
     delayed: Delayed = None
 
 
-Milliseconds = Annotated[
-    float, Field(ge=0), PlainSerializer(lambda value: round(value, 3), return_type=float)
-]
-
-
 class LatencyRecord(Record):
-    """Where the time of one frame went."""
+    """The time that each stage took for one frame."""
 
     capture: Milliseconds
-    """Conversion to BGR, rotation, and waiting for the network."""
+    """Conversion to BGR, rotation, and the wait for the network."""
     preprocess: Milliseconds
     """Resize to the model input."""
     inference: Milliseconds
@@ -144,23 +179,15 @@ class LatencyRecord(Record):
     """From arrival to the finished result."""
 
 
-Fraction = Annotated[
-    float, Field(ge=0, le=1), PlainSerializer(lambda value: round(value, 5), return_type=float)
-]
-
-
 class DetectionRecord(Record):
     """One object in one frame."""
 
     label: str
     score: Fraction
     box: tuple[Fraction, Fraction, Fraction, Fraction]
-    """x, y of the left upper corner, width, height, as fractions of the frame."""
+    """x, y of the top left corner, width, height, as fractions of the frame."""
     track_id: str | None = None
-    """The object's id in the events, once it has been told there."""
-
-
-Count = Annotated[int, Field(ge=0)]
+    """The object's id in the events, once its first event is published."""
 
 
 class DetectionsMessage(PayloadMessage):
@@ -168,10 +195,10 @@ class DetectionsMessage(PayloadMessage):
 
     camera: str
     frame: Count
-    """Sequence number at the camera; frames that were skipped leave gaps."""
+    """Sequence number at the camera; skipped frames leave gaps."""
     captured_at: Timestamp
     """When the frame arrived."""
-    frame_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    frame_size: tuple[_Pixels, _Pixels]
     """Width and height in pixels."""
     model: str
     """Name of the model."""
@@ -183,7 +210,7 @@ class DetectionsMessage(PayloadMessage):
 
 
 class PercentilesRecord(Record):
-    """Three percentiles."""
+    """Three percentiles of one stage."""
 
     p50: Milliseconds
     p95: Milliseconds
@@ -191,7 +218,7 @@ class PercentilesRecord(Record):
 
 
 class LatencyPercentilesRecord(Record):
-    """Percentiles of each stage; none while there were no frames."""
+    """Percentiles of each stage; absent while no frames arrive."""
 
     capture: PercentilesRecord
     preprocess: PercentilesRecord
@@ -205,9 +232,9 @@ class LatencyPercentilesRecord(Record):
 
 
 class FramesRecord(Record):
-    """What became of the frames since the start of the service, or of the camera by a reload.
+    """Frames since the start of the service, or since a reload started the camera.
 
-    captured = inferred + still + overwritten + unusable, but for frames on their way right now;
+    captured = inferred + still + overwritten + unusable, apart from frames in the pipeline now;
     inferred = published + unpublished.
     """
 
@@ -217,16 +244,11 @@ class FramesRecord(Record):
     still: Count
     """Not inferred, because nothing moved in them."""
     overwritten: Count
-    """Not inferred, because a newer frame had arrived or the service ended."""
+    """Not inferred, because a newer frame had arrived or the service stopped."""
     unusable: Count
     """Empty, of an unknown format, or refused by the network."""
     unpublished: Count
-    """Inferred, but not sent: the broker was away or too slow."""
-
-
-Hertz = Annotated[
-    float, Field(ge=0), PlainSerializer(lambda value: round(value, 2), return_type=float)
-]
+    """Inferred, but not sent: the broker was unreachable or too slow."""
 
 
 class CameraMetricsMessage(PayloadMessage):
@@ -240,7 +262,7 @@ class CameraMetricsMessage(PayloadMessage):
     publish_fps: Hertz
     frames: FramesRecord
     reconnects: Count
-    """How often the source was opened again."""
+    """How often the source was reopened."""
     latency_ms: LatencyPercentilesRecord | None = None
 
 
@@ -248,13 +270,13 @@ class DroppedRecord(Record):
     """Events and states that were dropped since the start of the service, by reason."""
 
     rows: Count = 0
-    """The oldest, because more than outbox.max_rows waited."""
+    """The oldest, because more than outbox.max_rows were waiting."""
     bytes: Count = 0
-    """The oldest, because more than outbox.max_bytes waited."""
+    """The oldest, because more than outbox.max_bytes were waiting."""
     age: Count = 0
     """Waited longer than outbox.max_age_s."""
     oversize: Count = 0
-    """Larger than the broker or the outbox takes."""
+    """Larger than the broker or the outbox accepts."""
     overflow: Count = 0
     """The oldest, because too many were recorded while the disk was busy."""
 
@@ -266,7 +288,7 @@ class BoardMetricsMessage(PayloadMessage):
     uptime_s: Annotated[float, Field(ge=0)]
     """Seconds since the service started."""
     cpu_percent: Annotated[float, Field(ge=0)]
-    """Of all cores together, whole board."""
+    """Of the whole board; 100 is all cores."""
     process_cpu_percent: Annotated[float, Field(ge=0)]
     """Of the service; 100 is one core."""
     memory_percent: Annotated[float, Field(ge=0, le=100)]
@@ -274,73 +296,51 @@ class BoardMetricsMessage(PayloadMessage):
     process_memory_bytes: Count
     """Resident memory of the service."""
     soc_temperature_c: float | None = None
-    """Where the board has a sensor."""
+    """Absent on a board without a sensor."""
     throttled: tuple[str, ...] | None = None
-    """What slows a Raspberry Pi down now or did since boot; empty: nothing."""
+    """What throttles a Raspberry Pi now or did since boot; empty: nothing. Absent elsewhere."""
     outbox_depth: Count
     """Events and states that the broker has not acknowledged yet."""
     outbox_bytes: Count
-    """Bytes of their topics and payloads."""
+    """Size of their topics and payloads."""
     outbox_storage: Literal["disk", "memory"]
-    """Where they are; memory: the disk cannot be written."""
+    """Where they are stored; memory: the disk cannot be written."""
     outbox_dropped: DroppedRecord
     outbox_refused: Count
-    """How many times the broker refused one since the start; they are kept and tried again."""
+    """How often the broker refused one since the start; they are kept and sent again."""
     unpublished: Count
-    """Telemetry messages not sent since the start: the broker was away or too slow."""
+    """Telemetry messages not sent since the start: the broker was unreachable or too slow."""
     mqtt_reconnects: Count
-    """How often the connection to the broker was made again."""
-
-
-# FOLDED:
-# The payloads of the MQTT contract, schema version 1: what is told of objects, zones and lines.
-#
-# Events are kept on the disk until the broker has them and sent in order, at least once. Unlike in
-# other messages, a key without a value is there and reads null.
-
-
-def _named(key: str, attribute: str) -> Any:  # noqa: ANN401 - as pydantic's Field
-    """Return a field under a key that Python has a word of its own for."""
-    choices = AliasChoices(key, attribute)
-    return Field(validation_alias=choices, serialization_alias=key)
-
-
-_Pixels = Annotated[int, Field(ge=1)]
-
-_Seconds = Annotated[
-    float, Field(ge=0), PlainSerializer(lambda value: round(value, 3), return_type=float)
-]
-
-_Ratio = Annotated[
-    float, Field(ge=0), PlainSerializer(lambda value: round(value, 3), return_type=float)
-]
+    """How often the connection to the broker was re-established."""
 
 
 class ObjectRecord(Record):
     """An object at one moment."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     id: str
     """Unique across cameras and restarts; the same in every message about this object."""
     label: str
     """By vote over its life."""
-    score: Fraction
+    score: _Within
     """Of the last detection that belonged to it."""
-    top_score: Fraction
+    top_score: _Within
     """The highest so far."""
-    box: tuple[Fraction, Fraction, Fraction, Fraction]
-    """x, y of the left upper corner, width, height, as fractions of the frame."""
-    frame_size: tuple[_Pixels, _Pixels]
+    box: Annotated[tuple[_Within, _Within, _Within, _Within], _named("box", "box_frac")]
+    """x, y of the top left corner, width, height, as fractions of the frame."""
+    frame_size: Annotated[tuple[_Pixels, _Pixels], _named("frame_size", "frame_size_px")]
     """Width and height of the frame in pixels."""
-    area: Fraction
+    area: Annotated[_Within, _named("area", "area_frac")]
     """The box's share of the frame."""
     ratio: _Ratio
     """Width of the box by its height, in pixels."""
-    start_time: Timestamp
+    start_time: Annotated[Timestamp, _named("start_time", "started_at")]
     """When it was first seen; never changes."""
-    end_time: Timestamp | None
+    end_time: Annotated[Timestamp | None, _named("end_time", "ended_at")]
     """When it was last seen, once it has ended; else null."""
     duration_s: _Seconds
-    """From when it was first seen to when it was last seen, whatever the clock did."""
+    """From when it was first seen to when it was last seen, unaffected by clock changes."""
     current_zones: tuple[str, ...]
     """The zones it is in."""
     entered_zones: tuple[str, ...]
@@ -348,41 +348,41 @@ class ObjectRecord(Record):
     loitering_zones: tuple[str, ...]
     """Those of current_zones where it has stayed for loiter_after_s."""
     stationary: bool
-    """It has not moved for tracking.stationary_after_s."""
+    """Whether it has not moved for tracking.stationary_after_s."""
     position_changes: Count
-    """How often it has begun to move again."""
-    path: tuple[tuple[Fraction, Fraction, Timestamp], ...]
-    """x, y of the middle of its box's lower edge, and when; thinned, first and last exact."""
+    """How often it has started to move again."""
+    path: tuple[_PathPoint, ...]
+    """x, y of the middle of its box's lower edge, and when; thinned, first and last are exact."""
 
 
 class EventMessage(PayloadMessage):
-    """What every event about an object begins with, on `<prefix>/<camera>/events`."""
+    """What every event about an object starts with, on `<prefix>/<camera>/events`."""
 
     camera: str
     id: EventId
-    """Unique, so that an event that comes again can be told; ascending while the clock is right."""
+    """Unique, to detect an event that is delivered twice; ascending while the clock is right."""
     occurred_at: Timestamp
     """When it happened, however late it is sent."""
     delayed: Delayed = None
 
     def encode(self) -> bytes:
-        """Return the message as JSON, with its nulls; `delayed` is added where it is sent late."""
+        """Return the message as JSON with its nulls; `Message.delayed` adds `delayed`."""
         return self.model_dump_json(exclude={"delayed"}, by_alias=True).encode()
 
 
 class ObjectEventMessage(EventMessage):
     """`<prefix>/<camera>/events` of type `new`, `update` or `end`: the life of an object.
 
-    One `new` and one `end` for each object, whatever happens between.
+    One `new` and one `end` for each object, whatever happens in between.
     """
 
     type: Literal["new", "update", "end"]
     reason: Reason
-    """Why it is told."""
+    """Why it is published."""
     before: ObjectRecord | None
-    """As it was last told; null for `new`."""
+    """The object as last published; null for `new`."""
     after: ObjectRecord
-    """As it is."""
+    """The object now."""
 
 
 class ZoneEventMessage(EventMessage):
@@ -392,7 +392,7 @@ class ZoneEventMessage(EventMessage):
     zone: str
     action: Literal["enter", "leave"]
     dwell_s: _Seconds
-    """How long it was in the zone; 0 when it enters."""
+    """How long it was in the zone; 0 for `enter`."""
     object: ObjectRecord
 
 
@@ -432,6 +432,6 @@ class LineCountMessage(PayloadMessage):
     backward: Count
     """Crossings the other way."""
     total: Count
-    """Both together."""
+    """Both directions."""
     since: Timestamp
-    """When the counting began."""
+    """When the counters were last reset."""

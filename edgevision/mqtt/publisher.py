@@ -1,4 +1,7 @@
-"""Events and state on their way: recorded by any thread, stored and sent by this one."""
+"""Delivery of events and state: recorded by any thread, stored and sent by this module's thread.
+
+`Publisher` is that thread; `Delivery` decides what goes out over a connection and what must wait.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from edgevision.clock import NS_PER_S
 from edgevision.mqtt.message import Message, is_topic
 from edgevision.mqtt.outbox import MAX_MESSAGE_BYTES
-from edgevision.mqtt.outbox_file import NoteChanges
+from edgevision.mqtt.outbox_file import KeyValueChanges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,55 +28,50 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_S = 0.2
-
-LAST_TICK_S = 0.02  # while it ends
+LAST_TICK_S = 0.02  # while it stops
 
 # Events recorded while the disk is busy; beyond them the oldest are dropped. Of state the newest
 # of each topic waits besides, and displaces none.
 MAX_RECORDED = 1000
 
-# Acknowledged rows are deleted together with the next messages, or when so many or so old.
+# Acknowledged rows are deleted with the next commit, or once there are this many or this old.
 MAX_DONE = 200
-
 DONE_S = 0.5
 
 EXPIRE_S = 60.0
 
-# Longer than any commit on a card that still works.
+# Longer than any commit on a memory card that still works.
 HANG_S = 30.0
 
-# A broker that acknowledges nothing for this long is given up, and another connection made.
+# After this long without an acknowledgement the connection is closed and made again.
 STALL_S = 60.0
 
-# What the broker refused is tried again after this, and with each new connection.
+# A refused message is sent again after this, and on each new connection.
 REFUSED_PAUSE_S = 60.0
 
-# A message may be what the broker hangs up on if the connection ended this soon after it was
-# sent alone, and that STRIKES times in a row.
+# A message is suspected to make the broker hang up if the connection ended this soon after it was
+# sent alone, STRIKES times in a row.
 SOON_S = 2.0
-
 STRIKES = 5
-
 HANG_UP_PAUSE_S = 60.0
-
 LONGEST_PAUSE_S = 3600.0
 
-# MQTT 5 reason codes of a PUBACK (3.4.2.1) that are about the topic or the client, so that the
-# next message would fare no better.
+# MQTT 5 reason codes of a PUBACK (3.4.2.1) that concern the topic or the client, so that the next
+# message would be refused as well.
 NOT_AUTHORIZED, TOPIC_NAME_INVALID, QUOTA_EXCEEDED = 0x87, 0x90, 0x97
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxFigures:
-    """How the outbox is.
+    """The state of the outbox, as published.
 
     Attributes:
         depth: messages that the broker has not acknowledged.
-        bytes: of their topics and payloads.
+        bytes: size of their topics and payloads.
         storage: where they are.
         dropped: since the start, by `rows`, `bytes`, `age`, `oversize` and `overflow`.
-        refused: how many times the broker refused a message since the start; none is lost by it.
-        problems: what is wrong, in words.
+        refused: how often the broker refused a message since the start; none is lost by that.
+        problems: what is wrong, as text.
     """
 
     depth: int = 0
@@ -84,24 +82,15 @@ class OutboxFigures:
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What is to be stored in one transaction; `upto`: what was recorded since the start."""
-
-    messages: list[Message]
-    notes: dict[str, bytes | None]
-    upto: int
-
-
 class Publisher:
-    """The thread between those who record and the broker; the only user of the outbox.
+    """The thread that stores and sends what others record; the only user of the outbox.
 
     Attributes:
-        figures: how the outbox is; a new object each time that it changes.
+        figures: the state of the outbox; a new object whenever it changes.
     """
 
     def __init__(self, outbox: Outbox, *, clock: Clock) -> None:
-        """Prepare; `start` begins to store and send."""
+        """Prepare; `start` starts the thread."""
         self._outbox = outbox
         self._clock = clock
         self._delivery = Delivery(outbox, clock=clock)
@@ -109,7 +98,7 @@ class Publisher:
         self._news = threading.Condition()
         self._recorded: deque[Message] = deque()
         self._states: dict[str, Message] = {}
-        self._noted = NoteChanges()
+        self._changes = KeyValueChanges()
         self._lost: Counter[str] = Counter()
         # Calls of `record`, and those of them whose message is stored or dropped, since the start.
         self._count_recorded = 0
@@ -119,44 +108,44 @@ class Publisher:
         self._deleted_ns = self._expired_ns = self._turned_ns = clock.monotonic_ns()
         self._idle_since_ns: int | None = None
         self.figures = OutboxFigures()
-        self._note_figures()
+        self._update_figures()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
     def start(self, client: MqttClient) -> None:
-        """Begin to store what is recorded and to send it over this client's connections."""
+        """Start to store what is recorded and to send it over this client's connections."""
         self._client = client
         self._thread.start()
 
     def notes(self) -> dict[str, bytes]:
-        """Return the notes that are stored; to be asked before `start`.
+        """Return the stored key-values; call it before `start`.
 
         Those of a file that another process holds, or that cannot be read, are missing.
         """
-        return dict(self._outbox.notes.values)
+        return dict(self._outbox.key_values.values)
 
     def record(
-        self, message: Message | None, notes: Mapping[str, bytes | None] | None = None
+        self, message: Message | None, values: Mapping[str, bytes | None] | None = None
     ) -> None:
-        """Take a message and changes of notes; never blocks on disk or network.
+        """Record a message and changes of key-values; never blocks on disk or network.
 
-        A retained message is state: it replaces what still waits on its topic. The others are
-        events: all are kept, in order. What is larger than `MAX_MESSAGE_BYTES` is dropped and
+        A retained message is state: it replaces an unsent one on its topic. All others are events:
+        every one is kept, in order. A message larger than `MAX_MESSAGE_BYTES` is dropped and
         counted, and so is the oldest where too many wait for the disk.
 
         Args:
-            message: None: there are notes alone.
-            notes: values by key; None deletes. They reach the disk in the same transaction as
-                the message, or without it where it is dropped. See `Notes` for the bounds.
+            message: None: only key-values change.
+            values: by key; None deletes. They reach the disk in the same transaction as the
+                message, or without it if it is dropped. See `KeyValues` for the bounds.
 
         Raises:
-            ValueError: nothing can be published on this topic.
+            ValueError: this is not a topic that can be published on.
         """
         if message is not None and not is_topic(message.topic):
             msg = f"expected an MQTT topic without + # and zero characters, got {message.topic!r}"
             raise ValueError(msg)
         with self._news:
             self._count_recorded += 1
-            self._noted.take(notes or {})
+            self._changes.take(values or {})
             if message is not None:
                 self._add(message)
             self._news.notify_all()
@@ -176,16 +165,16 @@ class Publisher:
         self._recorded.append(message)
 
     def wake(self) -> None:
-        """Look at once at what the broker has answered."""
+        """Handle the broker's answers now."""
         with self._news:
             self._woken = True
             self._news.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was recorded so far is on the disk.
+        """Wait until everything recorded so far is on the disk.
 
         Returns:
-            False when it is not: the time was not enough, or the outbox is in memory.
+            False when it is not: the timeout has passed, or the outbox is in memory.
         """
         with self._news:
             upto = self._count_recorded
@@ -193,7 +182,7 @@ class Publisher:
             return stored and self._outbox.storage == "disk"
 
     def stop(self, timeout_s: float) -> None:
-        """Store everything, send what can be sent within the time, and close the outbox."""
+        """Store everything, send what can be sent within the timeout, and close the outbox."""
         with self._news:
             self._stop_at_ns = self._clock.monotonic_ns() + round(timeout_s * NS_PER_S)
             self._woken = True
@@ -202,14 +191,14 @@ class Publisher:
             self._thread.join(timeout_s + 1.0)
 
     def healthy(self, now_ns: int) -> bool:
-        """Return whether the thread turns and, while the broker is there, something is sent."""
+        """Return whether the thread runs and, while connected, messages are sent."""
         if now_ns - self._turned_ns > HANG_S * NS_PER_S:
             return False
         idle_ns = self._idle_since_ns
         return idle_ns is None or now_ns - idle_ns <= HANG_S * NS_PER_S
 
     def turn(self) -> None:
-        """Store what was recorded, take what was answered, delete, send."""
+        """Store what was recorded, handle answers, delete what was acknowledged, send."""
         now_ns = self._clock.monotonic_ns()
         batch = self._take()
         connection = self._client.connection if self._client else None
@@ -230,8 +219,8 @@ class Publisher:
             self._outbox.try_disk()
             self._delivery.forget_rows()
             self._delivery.turn(connection)
-        self._note_figures()
-        self._note_progress(now_ns, connected=connection is not None)
+        self._update_figures()
+        self._update_progress(now_ns, connected=connection is not None)
 
     def _take(self) -> _Batch:
         with self._news:
@@ -239,21 +228,21 @@ class Publisher:
             self._recorded.clear()
             self._states.clear()
             self._woken = False
-            return _Batch(messages, self._noted.pop(), self._count_recorded)
+            return _Batch(messages, self._changes.pop(), self._count_recorded)
 
     def _commit(self, batch: _Batch, now_ns: int) -> None:
-        self._outbox.commit(batch.messages, self._delivery.take_done(), batch.notes)
+        self._outbox.commit(batch.messages, self._delivery.take_done(), batch.values)
         self._deleted_ns = now_ns
-        self._note_figures()  # who waits in `flush` may look at them
+        self._update_figures()  # up to date for a caller of `flush`
         with self._news:
             self._count_settled = batch.upto
             self._news.notify_all()
 
-    def _note_figures(self) -> None:
+    def _update_figures(self) -> None:
         outbox, delivery = self._outbox, self._delivery
         with self._news:
             lost = self._lost.copy()
-            problems = self._noted.problems
+            problems = self._changes.problems
         figures = OutboxFigures(
             depth=max(0, outbox.rows - delivery.done),
             bytes=outbox.bytes,
@@ -265,8 +254,8 @@ class Publisher:
         if figures != self.figures:
             self.figures = figures
 
-    def _note_progress(self, now_ns: int, *, connected: bool) -> None:
-        """Note since when messages wait, though nothing holds them back, and none is sent."""
+    def _update_progress(self, now_ns: int, *, connected: bool) -> None:
+        """Keep since when messages wait although nothing holds them back."""
         delivery = self._delivery
         idle = connected and self.figures.depth and not delivery.in_flight and not delivery.problems
         if not idle:
@@ -280,63 +269,46 @@ class Publisher:
         while True:
             with self._news:
                 self._news.wait_for(
-                    self._called, TICK_S if self._stop_at_ns is None else LAST_TICK_S
+                    self._has_work, TICK_S if self._stop_at_ns is None else LAST_TICK_S
                 )
                 stop_at_ns = self._stop_at_ns
             try:
                 self.turn()
                 failed = False
-            except Exception:  # without turning, `healthy` ends: the watchdog decides
+            except Exception:  # then `healthy` returns False and the watchdog decides
                 if not failed:
                     log.exception("the outbox failed")
                 failed = True
-            if stop_at_ns is not None and self._may_end(stop_at_ns):
+            if stop_at_ns is not None and self._may_stop(stop_at_ns):
                 break
         batch = self._take()
-        self._delivery.turn(None)  # lets go of the connection, and so of its sockets
+        self._delivery.turn(None)  # releases the connection, which closes its sockets
         self._client = None
         self._commit(batch, self._clock.monotonic_ns())
         self._outbox.close()
 
-    def _called(self) -> bool:
-        return bool(self._recorded or self._states or self._noted) or self._woken
+    def _has_work(self) -> bool:
+        return bool(self._recorded or self._states or self._changes) or self._woken
 
-    def _may_end(self, stop_at_ns: int) -> bool:
+    def _may_stop(self, stop_at_ns: int) -> bool:
         if self._clock.monotonic_ns() >= stop_at_ns:
             return True
         connected = self._client is not None and self._client.connected
-        waiting = self._recorded or self._states or self._noted
+        waiting = self._recorded or self._states or self._changes
         return not waiting and not (connected and self._delivery.in_flight)
 
 
-# FOLDED:
-# Which messages of the outbox go out over a connection, and which must wait.
-#
-# Sent in order, a window at a time; deleted once acknowledged. Three things hold messages back,
-# and none of them loses one: a topic that the broker refuses is tried again later, so is a single
-# message that it refuses, and a message that seems to make the broker hang up goes alone.
-
-
-@dataclass(frozen=True, slots=True)
-class _Flight:
-    row: OutboxRow
-    sent_ns: int
-    alone: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Hold:
-    until_ns: int
-    words: str
-    pause_s: float = 0.0
-
-
 class Delivery:
-    """Sends what waits in the outbox. Not thread-safe: `turn` and all else on one thread.
+    """Decides which messages of the outbox go out over a connection, and which must wait.
+
+    They are sent in order, a window at a time, and deleted once acknowledged. Three things hold
+    messages back, and none of them loses one: a topic that the broker refuses is tried again later,
+    so is a single message that it refuses, and a message that seems to make the broker hang up is
+    sent alone. Not thread-safe: all calls on one thread.
 
     Attributes:
-        refused: how many times the broker refused a message since the start; it stays.
-        dropped: messages that the broker never takes, by `oversize`.
+        refused: how often the broker refused a message since the start; they are kept.
+        dropped: messages that the broker never accepts, by `oversize`.
     """
 
     def __init__(self, outbox: Outbox, *, clock: Clock) -> None:
@@ -353,14 +325,14 @@ class Delivery:
         self._refused_topics: dict[str, _Hold] = {}
         self._held: dict[int, _Hold] = {}
         self._oversize = ""
-        # How many messages are still to be sent one at a time after a connection broke.
+        # How many messages to send one at a time after a connection broke.
         self._singly = 0
         self._suspect: OutboxRow | None = None
         self._strikes = 0
 
     @property
     def done(self) -> int:
-        """Return how many rows were acknowledged and are still to be deleted."""
+        """Return how many acknowledged rows are still to be deleted."""
         return len(self._done)
 
     @property
@@ -370,22 +342,22 @@ class Delivery:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Return what is held back, in words."""
-        held = {hold.words for hold in (*self._refused_topics.values(), *self._held.values())}
+        """Return what is held back, as text."""
+        held = {hold.text for hold in (*self._refused_topics.values(), *self._held.values())}
         return (*sorted(held), *((self._oversize,) if self._oversize else ()))
 
     def take_done(self) -> list[int]:
-        """Return `done` and forget it: the caller deletes these rows."""
+        """Return the acknowledged rows once: the caller deletes them."""
         done, self._done = self._done, []
         return done
 
     def forget_rows(self) -> None:
-        """Forget what is known about single rows: their ids have changed. Nothing is in flight."""
+        """Forget what is known of single rows: their ids have changed. Nothing is in flight."""
         self._held.clear()
         self._suspect = None
 
     def turn(self, connection: Connection | None, *, send: bool = True) -> None:
-        """Take the broker's answers and, if told to, send what the window has room for."""
+        """Handle the broker's answers and, with `send`, send what the window has room for."""
         now_ns = self._clock.monotonic_ns()
         if connection is not self._connection:
             if self._connection is not None:
@@ -416,14 +388,14 @@ class Delivery:
                 self._done.append(answer.row)
                 self._held.pop(answer.row, None)
                 self._refused_topics.pop(flight.row.topic, None)
-            self._acquit(flight.row, now_ns)
+            self._judge_suspect(flight.row, now_ns)
 
     def _refuse(self, row: OutboxRow, answer: Answer, now_ns: int) -> None:
         self.refused += 1
-        words = f"the broker refuses messages on {row.topic}: {answer.words}"
-        hold = _Hold(now_ns + round(REFUSED_PAUSE_S * NS_PER_S), words)
-        if words not in self.problems:
-            log.warning("%s; they are kept and tried again", words)
+        text = f"the broker refuses messages on {row.topic}: {answer.text}"
+        hold = _Hold(now_ns + round(REFUSED_PAUSE_S * NS_PER_S), text)
+        if text not in self.problems:
+            log.warning("%s; they are kept and sent again later", text)
         if answer.code in {NOT_AUTHORIZED, TOPIC_NAME_INVALID, QUOTA_EXCEEDED}:
             self._refused_topics[row.topic] = hold
         else:
@@ -469,9 +441,9 @@ class Delivery:
         skip = {*held, *self._flights, *self._done}
         suspect = {self._suspect.id} if self._suspect and self._strikes >= STRIKES else set()
         rows = self._outbox.oldest(room, skip_ids=skip | suspect, skip_topics=topics)
-        if not rows and suspect:  # nothing else waits that could tell
+        if not rows and suspect:  # no other message is left to test the broker with
             rows = self._outbox.oldest(room, skip_ids=skip, skip_topics=topics)
-        if len(rows) < room:  # what was held and is not among all that can be sent has gone
+        if len(rows) < room:  # a held row that is not among all that can be sent no longer exists
             for number in self._held.keys() - held - {row.id for row in rows} - skip:
                 del self._held[number]
         return rows
@@ -480,8 +452,8 @@ class Delivery:
         hold = self._held.get(number)
         return hold is not None and hold.pause_s > 0
 
-    # A broker of MQTT 3.1.1 has no other way to refuse a message than to hang up. A network that
-    # fails looks the same, so a message is held back only when others get through.
+    # With MQTT 3.1.1 a broker can only refuse a message by hanging up. A failing network looks the
+    # same, so a message is held back only when others get through.
 
     def _ended(self, now_ns: int) -> None:
         unanswered = list(self._flights.values())
@@ -497,12 +469,12 @@ class Delivery:
             self._hold_back(flight.row, min(pause_s, LONGEST_PAUSE_S), now_ns)
         elif self._suspect is not None and self._suspect.id == flight.row.id:
             self._strikes += 1
-        else:  # another one: if there was a suspect, it was not to blame
+        else:  # another message: an earlier suspect was not the cause
             self._suspect = flight.row
             self._strikes = 1
 
-    def _acquit(self, row: OutboxRow, now_ns: int) -> None:
-        """Judge the suspect when a message got through: itself, or another one."""
+    def _judge_suspect(self, row: OutboxRow, now_ns: int) -> None:
+        """Clear the suspect when it got through; hold it back when another message did."""
         if self._suspect is None:
             return
         if self._suspect.id == row.id:
@@ -512,7 +484,30 @@ class Delivery:
             self._suspect = None
 
     def _hold_back(self, row: OutboxRow, pause_s: float, now_ns: int) -> None:
-        words = f"the broker hangs up on a message of {len(row.payload)} bytes on {row.topic}"
+        text = f"the broker hangs up on a message of {len(row.payload)} bytes on {row.topic}"
         if row.id not in self._held:
-            log.warning("%s; it is kept and tried again now and then", words)
-        self._held[row.id] = _Hold(now_ns + round(pause_s * NS_PER_S), words, pause_s)
+            log.warning("%s; it is kept and sent again at growing intervals", text)
+        self._held[row.id] = _Hold(now_ns + round(pause_s * NS_PER_S), text, pause_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What to store in one transaction; `upto`: calls of `record` so far."""
+
+    messages: list[Message]
+    values: dict[str, bytes | None]
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    row: OutboxRow
+    sent_ns: int
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    until_ns: int
+    text: str
+    pause_s: float = 0.0

@@ -1,4 +1,8 @@
-"""Requests over MQTT: read from bytes that anybody may have sent."""
+"""Requests and responses over MQTT, schema version 1; a request is parsed from untrusted bytes.
+
+A request is a JSON object on `<prefix>/request/<verb>`; an empty payload stands for an empty
+object. Each is answered on `<prefix>/response/<verb>`.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +18,12 @@ from edgevision.config.fields import Score  # noqa: TC001 - pydantic reads the a
 from edgevision.mqtt.payloads import Count, PayloadMessage, Record, Timestamp
 
 MAX_REQUEST_BYTES = 4096
-
 _VERB = re.compile(r"[a-z_]{1,32}")
 
-_RETAINED = "expected a request that is not retained: it would be made again with each connection"
+_RETAINED = "expected a request that is not retained: it would be repeated with each connection"
 
-# Whole numbers that every reader of JSON can tell apart (RFC 8259, section 6).
+# Integers that every JSON parser represents exactly (RFC 8259, section 6).
 MAX_INTEGER = 2**53 - 1
-
 MAX_TRANSACTION_CHARACTERS = 128
 
 Transaction = (
@@ -31,41 +33,34 @@ Transaction = (
 )
 
 
-# FOLDED:
-# The payloads of requests and responses, schema version 1.
-#
-# A request is a JSON object on `<prefix>/request/<verb>`, an empty payload stands for an empty one.
-# Each is answered on `<prefix>/response/<verb>`.
-
-
 class RequestPayload(Record):
     """What every request may hold."""
 
     model_config = ConfigDict(strict=True)
 
     transaction: Transaction = None
-    """Comes back in the response, so that it can be told from others."""
+    """Returned in the response, to match it to its request."""
 
 
 class CameraRequest(RequestPayload):
-    """`camera`: switch a camera on or off."""
+    """`camera`: enable or disable a camera."""
 
     camera: str
     enabled: bool
 
 
 class EmptyRequest(RequestPayload):
-    """`reload`: read the configuration file again. `info`: what this service is and does."""
+    """`reload`: read the configuration file again. `info`: version, model and configuration."""
 
 
 class OneCameraRequest(RequestPayload):
-    """`enable`, `disable`, or `snapshot`: publish the camera's picture as it is now."""
+    """`enable`, `disable`, or `snapshot`: publish the camera's current picture."""
 
     camera: str
 
 
 class ResetRequest(RequestPayload):
-    """`reset`: begin again to count what crosses the lines of a camera."""
+    """`reset`: set the counters of a camera's lines to zero."""
 
     camera: str
     line: str | None = None
@@ -76,9 +71,9 @@ class ThresholdRequest(RequestPayload):
     """`threshold`: the score from which objects are published."""
 
     camera: str | None = None
-    """Only for this camera; default: for all that have none of their own."""
+    """Only for this camera; default: for all without a threshold of their own."""
     label: str | None = None
-    """Only for this label; default: for all that have none of their own."""
+    """Only for this label; default: for all without a threshold of their own."""
     min_score: Score
 
 
@@ -96,18 +91,18 @@ VERBS: dict[str, type[RequestPayload]] = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request whose payload has the right keys and types; names are not looked up yet."""
+    """A request whose payload has the right keys and types; its names are not checked yet."""
 
     verb: str
     payload: RequestPayload
 
 
 class RequestError(Exception):
-    """A request that cannot be taken; `transaction` is its own, if that much could be read."""
+    """A request that cannot be accepted, with its `transaction` if that could be parsed."""
 
-    def __init__(self, words: str, transaction: Transaction = None) -> None:
+    def __init__(self, text: str, transaction: Transaction = None) -> None:
         """Keep what is wrong, in one line."""
-        super().__init__(words)
+        super().__init__(text)
         self.transaction = transaction
 
 
@@ -118,15 +113,15 @@ def verb_of(topic: str) -> str | None:
 
 
 def parse_request(verb: str | None, payload: bytes, *, retained: bool = False) -> Request:
-    """Read a request.
+    """Parse a request.
 
     Args:
         verb: from `verb_of`.
-        payload: a JSON object of at most `MAX_REQUEST_BYTES`; nothing stands for an empty one.
-        retained: whether the broker keeps it.
+        payload: a JSON object of at most `MAX_REQUEST_BYTES`; empty: an object without keys.
+        retained: whether the broker retains it.
 
     Raises:
-        RequestError: it cannot be taken.
+        RequestError: it cannot be accepted.
     """
     if len(payload) > MAX_REQUEST_BYTES:
         msg = f"expected a payload of at most {MAX_REQUEST_BYTES} bytes, got a larger one"
@@ -167,7 +162,7 @@ def _object(payload: bytes) -> dict[str, Any]:
         msg = "expected numbers of a few digits, got one of thousands"
         raise RequestError(msg) from None
     except RecursionError:
-        msg = "expected a JSON object without further levels, got hundreds"
+        msg = "expected a JSON object without nesting, got hundreds of levels"
         raise RequestError(msg) from None
     if not isinstance(tree, dict):
         msg = f"expected a JSON object, got {shown(tree)}"
@@ -195,7 +190,7 @@ def _transaction(tree: dict[str, Any]) -> Transaction:
     if value is None:
         return None
     if isinstance(value, str) and len(value) <= MAX_TRANSACTION_CHARACTERS:
-        if not re.search("[\ud800-\udfff]", value):  # they have no UTF-8
+        if not re.search("[\ud800-\udfff]", value):  # surrogates have no UTF-8
             return value
     elif type(value) is int and abs(value) <= MAX_INTEGER:
         return value
@@ -211,10 +206,10 @@ def _short(key: str) -> str:
 
 
 class ChangeData(Record):
-    """What is to be known about a change."""
+    """A warning about a change that was made."""
 
     warning: str
-    """Why it will not survive a restart."""
+    """Why the change will not survive a restart."""
 
 
 class SnapshotData(Record):
@@ -225,7 +220,7 @@ class SnapshotData(Record):
 
 
 class InfoData(Record):
-    """What this service is and does."""
+    """The service's version, model and configuration."""
 
     version: str
     """Version of edgevision."""
@@ -236,9 +231,9 @@ class InfoData(Record):
     started_at: Timestamp
     """When the service started."""
     restart_required: bool
-    """Whether the configuration file asks for what only a restart can change."""
+    """Whether the configuration file has changes that only a restart applies."""
     restart_reasons: tuple[str, ...] = ()
-    """What that is."""
+    """Which changes these are."""
     config: dict[str, Any]
     """Configuration in force, without secrets."""
     config_schema: dict[str, Any]
@@ -246,13 +241,13 @@ class InfoData(Record):
 
 
 class ResponseMessage(PayloadMessage):
-    """`<prefix>/response/<verb>`, not retained: what came of a request."""
+    """`<prefix>/response/<verb>`, not retained: the result of a request."""
 
     verb: str | None = None
-    """The request's; absent, and the topic ends in `unknown`, where it can be none."""
+    """The request's; absent, and `unknown` in the topic, for an invalid one."""
     status: Literal["ok", "error"]
     error: str | None = None
-    """Why nothing was done."""
+    """Why the request was not carried out."""
     transaction: Transaction = None
     """The request's."""
     data: InfoData | SnapshotData | ChangeData | None = None

@@ -1,6 +1,6 @@
-"""What proves who is who at the broker: the password and the certificates, read from files.
+"""The credentials for the broker, password and certificates, and why TLS to it failed.
 
-They are read again for every connection: certificates are renewed while the service runs.
+The files are read again for every connection: certificates are renewed while the service runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CREDENTIAL = "mqtt_password"
 
 MAX_PASSWORD_BYTES = 1 << 16
 
-# A distribution's file of all public CAs has a quarter of this.
+# A distribution's file of all public CAs is a quarter of this size.
 MAX_PEM_BYTES = 1 << 20
 
 # Verification results, from OpenSSL's x509_vfy.h.
@@ -35,12 +35,10 @@ _VERIFICATION = {
 }
 
 _WANTED = "the broker wants a client certificate: set mqtt.tls.cert_file and key_file"
-
 _REFUSED = "the broker refuses our client certificate: check mqtt.tls.cert_file"
+_NO_TLS = "the server there does not speak TLS: check mqtt.port"
 
-_NO_TLS = "what answers there speaks no TLS: check mqtt.port"
-
-# OpenSSL's reasons for alerts (sslerr.h). TLS 1.2 has no alert of its own for an absent
+# OpenSSL's reasons for alerts (sslerr.h). TLS 1.2 has no alert of its own for a missing
 # certificate: OpenSSL sends handshake_failure.
 _REASONS = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": _WANTED,
@@ -65,7 +63,7 @@ def read_password(config: MqttConfig) -> str | None:
     """Return the password from the configuration, its file, or the systemd credential.
 
     Raises:
-        ConfigError: the file cannot be read or is no UTF-8 text.
+        ConfigError: the file cannot be read or is not UTF-8 text.
     """
     if config.password is not None:
         return config.password.get_secret_value()
@@ -79,7 +77,7 @@ def read_password(config: MqttConfig) -> str | None:
         content = _read_bounded(path, MAX_PASSWORD_BYTES)
         return content.decode().rstrip("\r\n") or None
     except (OSError, ValueError) as error:
-        why = "no UTF-8 text" if isinstance(error, UnicodeDecodeError) else _words(error)
+        why = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else _reason(error)
         fault = f"mqtt.password_file: expected a readable UTF-8 file, got {path}: {why}"
         raise ConfigError(fault) from None
 
@@ -88,7 +86,7 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
     """Return a context for TLS 1.2 or newer that verifies certificate and host name.
 
     Raises:
-        ConfigError: a file cannot be read, is none, or has no PEM in it.
+        ConfigError: a file cannot be read, is not a regular file, or contains no PEM.
     """
     key = "ca_file"
     try:
@@ -98,18 +96,39 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=_certificates(authorities))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if config.cert_file is not None and config.key_file is not None:
-            for key in ("key_file", "cert_file"):  # OpenSSL takes them by their paths only
+            for key in ("key_file", "cert_file"):  # OpenSSL only accepts paths
                 _check_size(getattr(config, key), MAX_PEM_BYTES)
             context.load_cert_chain(config.cert_file, config.key_file, _no_pass_phrase)
     except (OSError, ValueError) as error:
-        got = f"{getattr(config, key)}: {_words(error)}"
+        got = f"{getattr(config, key)}: {_reason(error)}"
         fault = f"mqtt.tls.{key}: expected a readable PEM file, got {got}"
         raise ConfigError(fault) from None
     return context
 
 
+def tls_failure(error: Exception, *, timeout_s: float) -> str:
+    """Return why the handshake, or TLS after it, failed and what to do about it, in one line.
+
+    Args:
+        error: what was raised.
+        timeout_s: how long the attempt was allowed to take.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = _VERIFICATION.get(error.verify_code)
+        why = str(error.verify_message).rstrip(".")
+        return f"{why}; {hint}" if hint else why
+    if isinstance(error, TimeoutError):
+        return f"expected the end of the handshake within {timeout_s:g} s, got none"
+    if isinstance(error, ssl.SSLEOFError | ConnectionError):
+        return f"it closed the connection in the handshake; {_NO_TLS}"
+    reason = (getattr(error, "reason", None) or "").upper().replace(" ", "_")
+    why = reason.lower().replace("_", " ") or str(error)
+    hint = _REASONS.get(reason)
+    return f"{why}; {hint}" if hint else why
+
+
 def _certificates(text: str | None) -> str | None:
-    """Return the certificates of a PEM text alone: text between them may be in any charset."""
+    """Return only the certificates of a PEM text: text between them may be in any charset."""
     if text is None:
         return None
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
@@ -137,35 +156,10 @@ def _too_large(limit_bytes: int) -> str:
     return f"more than {limit_bytes} bytes"
 
 
-def _words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
 def _no_pass_phrase() -> str:
-    msg = "the key has a pass phrase, which nobody could type; take it off with openssl pkey"
+    msg = "the key has a pass phrase; remove it with openssl pkey"
     raise ValueError(msg)
-
-
-# FOLDED:
-# Why TLS to the broker failed and what to do about it, in one line.
-
-
-def tls_words(error: Exception, *, timeout_s: float) -> str:
-    """Return what is said of a fault of the handshake or of TLS behind it.
-
-    Args:
-        error: the fault.
-        timeout_s: how long the attempt was allowed to take.
-    """
-    if isinstance(error, ssl.SSLCertVerificationError):
-        hint = _VERIFICATION.get(error.verify_code)
-        words = str(error.verify_message).rstrip(".")
-        return f"{words}; {hint}" if hint else words
-    if isinstance(error, TimeoutError):
-        return f"expected the end of the handshake within {timeout_s:g} s, got none"
-    if isinstance(error, ssl.SSLEOFError | ConnectionError):
-        return f"it hung up in the handshake; {_NO_TLS}"
-    reason = (getattr(error, "reason", None) or "").upper().replace(" ", "_")
-    words = reason.lower().replace("_", " ") or str(error)
-    hint = _REASONS.get(reason)
-    return f"{words}; {hint}" if hint else words

@@ -26,7 +26,7 @@ from edgevision.events import (
 )
 from edgevision.mqtt.encoder import Encoder
 from edgevision.mqtt.message import Message
-from edgevision.mqtt.outbox_file import MAX_NOTES
+from edgevision.mqtt.outbox_file import MAX_KEYS
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ONLINE = CameraState("online", "frames arrive", AT)
@@ -139,7 +139,7 @@ class World:
             self.uplink, self.subject, self.cameras, (), at_local=AT, everything=everything
         )
         batch = self.uplink._publisher._take()
-        self.uplink._publisher._outbox.commit([], notes=batch.notes)
+        self.uplink._publisher._outbox.commit([], notes=batch.values)
         return {message.topic: message.payload for message in batch.messages}
 
     @property
@@ -170,9 +170,9 @@ def test_64_cameras_of_8_zones_and_80_labels_encode_nothing_while_they_stand_sti
     for _ in range(10):
         assert world.turn() == {}
     assert world.encoded == encoded
-    assert len(world.notes) <= MAX_NOTES
+    assert len(world.notes) <= MAX_KEYS
     assert world.uplink._publisher._outbox.problems == ()
-    assert world.uplink._publisher._noted.problems == ()
+    assert world.uplink._publisher._changes.problems == ()
 
 
 def test_an_idle_turn_of_64_cameras_of_8_zones_takes_under_1_percent_of_a_core(

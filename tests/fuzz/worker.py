@@ -204,7 +204,7 @@ def broker(_folder: Path) -> Callable[[bytes], str]:
             on_open=lambda connection: (connection.subscribe("t/#"), opened.append(connection)),
             on_message=lambda _message: None,
         )
-        ending = connection.hold()
+        ending = connection.run()
         thread.join(20)
         if thread.is_alive():
             msg = "the connection was not closed"

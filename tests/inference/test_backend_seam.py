@@ -67,7 +67,7 @@ def test_the_messages_carry_the_name_of_the_backend_in_use(
     monkeypatch.setitem(BACKENDS, "fake", FAKE)
     replay = Replay(config.model_copy(update={"backend": "fake"}), camera="replay")
     step = replay.step(np.zeros((48, 64, 3), np.uint8))
-    assert b'"backend":"fake"' in replay.writer.detections(step.result).payload
+    assert b'"backend":"fake"' in replay.encoder.detections(step.result).payload
 
 
 def test_auto_takes_the_first_of_the_table_that_is_installed(

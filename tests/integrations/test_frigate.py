@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 from objects import START, a_config, an_object
 
-from edgevision.events import ObjectEvent
+from edgevision.events import ObjectEvent, ObjectState
 from edgevision.integrations import frigate
-from edgevision.integrations.frigate import FrigateCounts
+from edgevision.integrations.frigate import FrigateBridge
 from edgevision.mqtt.message import Message
 
 SECONDS = START.timestamp()
@@ -64,8 +65,8 @@ AFTER: dict[str, Any] = {
 }
 
 
-def _payload(told: ObjectEvent, *, snapshots: bool = True) -> Any:
-    return json.loads(frigate.event(told, snapshots=snapshots).payload)
+def _payload(event: ObjectEvent, *, snapshots: bool = True) -> Any:
+    return json.loads(frigate.event(event, snapshots=snapshots).payload)
 
 
 UPDATE = ObjectEvent("update", "zone", an_object(current_zones=()), an_object(), LATER)
@@ -153,7 +154,7 @@ def test_a_snapshot_is_retained_under_the_label_in_lower_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "told", "detect"),
+    ("status", "shown", "detect"),
     [
         ("online", b"online", b"ON"),
         ("stalled", b"offline", b"ON"),
@@ -161,11 +162,11 @@ def test_a_snapshot_is_retained_under_the_label_in_lower_case() -> None:
         ("disabled", b"disabled", b"OFF"),
     ],
 )
-def test_a_camera_s_status_is_told_in_frigate_s_words(
-    status: Any, told: bytes, detect: bytes
+def test_a_camera_s_status_is_published_in_frigate_s_terms(
+    status: Any, shown: bytes, detect: bytes
 ) -> None:
     assert frigate.camera_status("yard", status) == (
-        Message("frigate/yard/status/detect", told),
+        Message("frigate/yard/status/detect", shown),
         Message("frigate/yard/detect/state", detect, 1, retain=True),
     )
 
@@ -173,14 +174,29 @@ def test_a_camera_s_status_is_told_in_frigate_s_words(
 ZONE = {"polygon": [[0, 0], [1, 0], [1, 1]]}
 
 
-def _counts(messages: tuple[Message, ...]) -> dict[str, int]:
+def _bridge(
+    cameras: dict[str, dict[str, Any]] | None = None, labels: tuple[str, ...] = ()
+) -> FrigateBridge:
+    return FrigateBridge(a_config(cameras, frigate_compat=True), labels)
+
+
+def _changes(bridge: FrigateBridge, camera: str, objects: list[ObjectState]) -> dict[str, int]:
+    return _counts(bridge.passing({}, {camera: objects}, everything=False))
+
+
+def _everything(bridge: FrigateBridge) -> dict[str, int]:
+    return _counts(bridge.passing({}, {}, everything=True))
+
+
+def _counts(found: Iterator[Message]) -> dict[str, int]:
+    messages = tuple(found)
     assert not any(each.retain or each.qos for each in messages)
     return {each.topic.removeprefix("frigate/"): int(each.payload) for each in messages}
 
 
 def test_an_object_counts_in_its_camera_its_zones_and_in_all() -> None:
-    counts = FrigateCounts(a_config({"yard": {"zones": {"drive": ZONE}}}), ())
-    assert _counts(counts.changes("yard", [an_object()])) == {
+    bridge = _bridge({"yard": {"zones": {"drive": ZONE}}})
+    assert _changes(bridge, "yard", [an_object()]) == {
         "yard/person": 1,
         "yard/person/active": 1,
         "yard/all": 1,
@@ -192,21 +208,21 @@ def test_an_object_counts_in_its_camera_its_zones_and_in_all() -> None:
     }
 
 
-def test_only_what_changed_is_told_and_what_has_gone_reads_0() -> None:
-    counts = FrigateCounts(a_config(), ())
-    counts.changes("yard", [an_object()])
-    assert _counts(counts.changes("yard", [an_object(stationary=True)])) == {
+def test_only_what_changed_is_published_and_what_is_gone_reads_0() -> None:
+    bridge = _bridge()
+    _changes(bridge, "yard", [an_object()])
+    assert _changes(bridge, "yard", [an_object(stationary=True)]) == {
         "yard/person/active": 0,
         "yard/all/active": 0,
     }
-    assert _counts(counts.changes("yard", [])) == {"yard/person": 0, "yard/all": 0}
-    assert counts.changes("yard", []) == ()
+    assert _changes(bridge, "yard", []) == {"yard/person": 0, "yard/all": 0}
+    assert _changes(bridge, "yard", []) == {}
 
 
-def test_a_new_connection_is_told_every_count_with_its_zeros() -> None:
-    counts = FrigateCounts(a_config({"yard": {"detection": {"labels": ["Dog"]}}}), ("Cat",))
-    counts.changes("yard", [an_object()])
-    assert _counts(counts.everything()) == {
+def test_a_new_connection_gets_every_count_with_its_zeros() -> None:
+    bridge = _bridge({"yard": {"detection": {"labels": ["Dog"]}}}, ("Cat",))
+    _changes(bridge, "yard", [an_object()])
+    assert _everything(bridge) == {
         "yard/all": 1,
         "yard/all/active": 1,
         "yard/dog": 0,
@@ -216,17 +232,17 @@ def test_a_new_connection_is_told_every_count_with_its_zeros() -> None:
     }
 
 
-def test_a_service_that_has_just_started_tells_zeros_for_every_label_and_zone() -> None:
-    counts = FrigateCounts(a_config({"yard": {"zones": {"drive": ZONE}}}), ("Person",))
-    told = _counts(counts.everything())
-    assert {"yard/person", "drive/person", "drive/person/active", "yard/all"} <= told.keys()
-    assert set(told.values()) == {0}
+def test_a_service_that_has_just_started_publishes_zeros_for_every_label_and_zone() -> None:
+    bridge = _bridge({"yard": {"zones": {"drive": ZONE}}}, ("Person",))
+    published = _everything(bridge)
+    assert {"yard/person", "drive/person", "drive/person/active", "yard/all"} <= published.keys()
+    assert set(published.values()) == {0}
 
 
 def test_before_another_configuration_what_was_there_reads_0() -> None:
-    counts = FrigateCounts(a_config({"yard": {"zones": {"drive": ZONE}}}), ("Cat",))
-    counts.changes("yard", [an_object(stationary=True)])
-    assert _counts(counts.nobody()) == {
+    bridge = _bridge({"yard": {"zones": {"drive": ZONE}}}, ("Cat",))
+    _changes(bridge, "yard", [an_object(stationary=True)])
+    assert _counts(bridge.farewell()) == {
         "yard/person": 0,
         "yard/all": 0,
         "drive/person": 0,
@@ -235,14 +251,12 @@ def test_before_another_configuration_what_was_there_reads_0() -> None:
 
 
 def test_a_zone_of_two_cameras_is_counted_over_both() -> None:
-    counts = FrigateCounts(
-        a_config({name: {"zones": {"drive": ZONE}} for name in ("yard", "gate")}), ()
-    )
-    counts.changes("yard", [an_object()])
-    assert _counts(counts.changes("gate", [an_object(camera="gate")]))["drive/person"] == 2
+    bridge = _bridge({name: {"zones": {"drive": ZONE}} for name in ("yard", "gate")})
+    _changes(bridge, "yard", [an_object()])
+    assert _changes(bridge, "gate", [an_object(camera="gate")])["drive/person"] == 2
 
 
 def test_a_zone_named_as_a_camera_does_not_add_to_the_camera_s_counts() -> None:
-    counts = FrigateCounts(a_config({"yard": {"zones": {"gate": ZONE}}, "gate": {}}), ())
-    changed = _counts(counts.changes("yard", [an_object(current_zones=("gate",))]))
+    bridge = _bridge({"yard": {"zones": {"gate": ZONE}}, "gate": {}})
+    changed = _changes(bridge, "yard", [an_object(current_zones=("gate",))])
     assert not [topic for topic in changed if topic.startswith("gate/")]

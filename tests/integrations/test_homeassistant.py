@@ -91,7 +91,7 @@ def test_a_camera_s_device_cannot_be_that_of_another_board() -> None:
     assert len(topics) == len(set(topics)) == 4
 
 
-def test_the_board_tells_connectivity_problems_temperature_load_and_what_waits() -> None:
+def test_the_board_shows_connectivity_problems_temperature_load_and_outbox() -> None:
     components = _components(CONFIGS["default"], BOARD)
     assert components.keys() == {
         "connectivity",
@@ -135,7 +135,7 @@ def test_occupancy_and_count_read_the_topic_of_the_count() -> None:
         assert in_zone == "edgevision/porch/yard/zones/drive/Person/count"
 
 
-def test_the_service_s_own_connectivity_is_told_while_the_service_is_away() -> None:
+def test_the_service_s_own_connectivity_is_shown_while_the_service_is_away() -> None:
     assert _components(CONFIGS["default"], BOARD)["connectivity"]["availability"] == []
 
 

@@ -64,7 +64,7 @@ def test_an_empty_payload_stands_for_an_empty_object() -> None:
         (b'{"camera": "yard", "enabled": NaN}', "expected JSON, got NaN"),
         (b'{"camera": "a", "camera": "b"}', "expected each key once, got 'camera' again"),
         (b"\xff\xfe", "expected JSON in UTF-8, got other bytes"),
-        (b"[" * 4000, "expected a JSON object without further levels, got hundreds"),
+        (b"[" * 4000, "expected a JSON object without nesting, got hundreds of levels"),
         (b'{"camera": "a", "enabled": true, "x": 1}', "expected one of the keys transaction, "),
         (b'{"camera": "a"}', "enabled: expected a value, got none: the key is required"),
         (b'{"camera": "a", "enabled": "true"}', "enabled: expected true or false, got 'true'"),

@@ -6,7 +6,7 @@ two of these happen: the daemon gets SIGKILL, mosquitto gets SIGKILL, the networ
 network holds everything for a while and is reset then. In the end every number in the ledger
 must have arrived.
 
-What has arrived? A message for which the broker sent a PUBACK, as the proxy notes: until then it
+What has arrived? A message for which the broker sent a PUBACK, as the proxy records: until then it
 is ours to keep, from then on the broker's. A mosquitto that gets SIGKILL may lose what it had
 acknowledged, and that is not what this test is about. So there are two witnesses: the proxy, by
 which nothing at all may be missing, and a subscriber at mosquitto itself, which may miss only
@@ -112,7 +112,7 @@ class Arena:
         else:
             self.proxy.hold()
 
-    def mend(self, kind: str) -> None:
+    def repair(self, kind: str) -> None:
         if kind == "daemon":
             self.start_daemon()
         elif kind == "broker":
@@ -176,7 +176,7 @@ def test_every_event_that_was_recorded_arrives_whatever_is_killed(
                     arena.harm(kind)
                     time.sleep(dice.uniform(0.0, 0.2))
                 for kind in dice.sample(kinds, len(kinds)):
-                    arena.mend(kind)
+                    arena.repair(kind)
             assert arena.process is not None
             arena.process.terminate()
             arena.process.wait(20)

@@ -128,7 +128,7 @@ def test_the_events_of_a_run_have_ascending_ids_and_an_object_keeps_its_own() ->
     assert {each["after"]["id"] for each in payloads} == {OBJECT_ID}
 
 
-def test_leaving_a_zone_tells_how_long_the_object_was_in_it() -> None:
+def test_leaving_a_zone_publishes_how_long_the_object_was_in_it() -> None:
     payload = _payload(_encoder().event(LEAVE))
     assert (payload["type"], payload["action"], payload["zone"]) == ("zone", "leave", "drive")
     assert payload["dwell_s"] == 12.346
@@ -212,7 +212,7 @@ def test_every_label_makes_a_topic_and_no_label_reaches_another_level(label: str
     ]
 
 
-def test_a_box_that_rounding_carried_past_the_frame_is_told_as_at_its_edge() -> None:
+def test_a_box_that_rounding_carried_past_the_frame_is_published_as_at_its_edge() -> None:
     beyond = an_object(box_frac=(-1e-17, 0.5, 1.0000000000000002, 0.5), score=1.0000001)
     after = _payload(_encoder().event(replace(NEW, after=beyond)))["after"]
     assert (after["box"], after["score"]) == ([0.0, 0.5, 1.0, 0.5], 1.0)

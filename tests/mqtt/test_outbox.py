@@ -22,10 +22,10 @@ from edgevision.mqtt.message import Message
 from edgevision.mqtt.outbox import MAX_MESSAGE_BYTES, Outbox
 from edgevision.mqtt.outbox_file import (
     MAX_ASIDE,
-    MAX_NOTE_BYTES,
-    MAX_NOTES,
-    MAX_NOTES_BYTES,
+    MAX_KEYS,
     MAX_STATE_BYTES,
+    MAX_VALUE_BYTES,
+    MAX_VALUES_BYTES,
 )
 from edgevision.mqtt.outbox_file import VERSION as SCHEMA_VERSION
 
@@ -498,30 +498,30 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, clock: ManualClock
         assert numbers(outbox) == [1]
 
 
-# Notes.
+# Key-values.
 
 
-def test_notes_are_there_after_a_restart_until_they_are_deleted(
+def test_values_are_there_after_a_restart_until_they_are_deleted(
     path: Path, clock: ManualClock
 ) -> None:
     with opened(path, clock) as outbox:
-        outbox.commit([event(1)], notes={"open/a": b"end of a", "count": b"1"})
-        outbox.commit(notes={"count": b"2"})
+        outbox.commit([event(1)], values={"open/a": b"end of a", "count": b"1"})
+        outbox.commit(values={"count": b"2"})
     with opened(path, clock) as outbox:
-        assert outbox.notes.values == {"open/a": b"end of a", "count": b"2"}
-        outbox.commit([event(2)], notes={"open/a": None, "never": None})
+        assert outbox.key_values.values == {"open/a": b"end of a", "count": b"2"}
+        outbox.commit([event(2)], values={"open/a": None, "never": None})
     with opened(path, clock) as outbox:
-        assert outbox.notes.values == {"count": b"2"}
+        assert outbox.key_values.values == {"count": b"2"}
         assert numbers(outbox) == [1, 2]
 
 
 KEYS = st.sampled_from(["", "a", "b", "ö/c", "k" * 513])
-VALUES = st.none() | st.sampled_from([b"", b"x", b"y" * 3000, bytes(MAX_NOTE_BYTES + 1)])
+VALUES = st.none() | st.sampled_from([b"", b"x", b"y" * 3000, bytes(MAX_VALUE_BYTES + 1)])
 
 
 @settings(max_examples=30)
 @given(steps=st.lists(st.tuples(st.dictionaries(KEYS, VALUES), st.booleans()), max_size=8))
-def test_any_sequence_of_notes_and_restarts_leaves_what_a_dict_would(
+def test_any_sequence_of_values_and_restarts_leaves_what_a_dict_would(
     tmp_path_factory: pytest.TempPathFactory,
     steps: list[tuple[dict[str, bytes | None], bool]],
 ) -> None:
@@ -529,22 +529,22 @@ def test_any_sequence_of_notes_and_restarts_leaves_what_a_dict_would(
     outbox = Outbox(path, BOUNDS, clock=ManualClock())
     model: dict[str, bytes] = {}
     for changes, restart in steps:
-        outbox.commit(notes=changes)
+        outbox.commit(values=changes)
         for key, value in changes.items():
             if value is None:
                 model.pop(key, None)
-            elif 0 < len(key) <= 512 and len(value) <= MAX_NOTE_BYTES:
+            elif 0 < len(key) <= 512 and len(value) <= MAX_VALUE_BYTES:
                 model[key] = value
         if restart:
             outbox.close()
             outbox = Outbox(path, BOUNDS, clock=ManualClock())
-        assert outbox.notes.values == model
+        assert outbox.key_values.values == model
     outbox.close()
     with opened(path, ManualClock()) as again:
-        assert again.notes.values == model
+        assert again.key_values.values == model
 
 
-def test_after_sigkill_a_message_and_its_note_are_both_there_or_both_not(
+def test_after_sigkill_a_message_and_its_value_are_both_there_or_both_not(
     path: Path, clock: ManualClock
 ) -> None:
     script = (
@@ -554,7 +554,7 @@ def test_after_sigkill_a_message_and_its_note_are_both_there_or_both_not(
         "outbox = Outbox(Path(sys.argv[1]), BOUNDS, clock=ManualClock())\n"
         "first = max(numbers(outbox), default=0) + 1\n"
         "for n in range(first, first + 5000):\n"
-        "    outbox.commit([event(n)], notes={f'open/{n}': b'%d' % n, f'open/{n - 1}': None})\n"
+        "    outbox.commit([event(n)], values={f'open/{n}': b'%d' % n, f'open/{n - 1}': None})\n"
         "    print(n, flush=True)\n"
     )
     tests = Path(__file__).parent
@@ -571,111 +571,111 @@ def test_after_sigkill_a_message_and_its_note_are_both_there_or_both_not(
             assert found == list(range(1, len(found) + 1))
             assert len(found) >= committed
             last = found[-1]
-            assert outbox.notes.values == {f"open/{last}": b"%d" % last}
+            assert outbox.key_values.values == {f"open/{last}": b"%d" % last}
             assert outbox.problems == ()
 
 
-def test_a_file_of_a_version_without_notes_gets_them(path: Path, clock: ManualClock) -> None:
+def test_a_file_of_a_version_without_values_gets_them(path: Path, clock: ManualClock) -> None:
     with opened(path, clock) as outbox:
         outbox.commit([event(1)])
     with closing(sqlite3.connect(path)) as db:
         db.execute("DROP TABLE note")
     with opened(path, clock) as outbox:
         assert outbox.problems == ()
-        outbox.commit(notes={"a": b"1"})
+        outbox.commit(values={"a": b"1"})
     with opened(path, clock) as outbox:
         assert numbers(outbox) == [1]
-        assert outbox.notes.values == {"a": b"1"}
+        assert outbox.key_values.values == {"a": b"1"}
 
 
-def test_notes_above_their_bounds_are_refused_and_counted_and_the_message_is_kept(
+def test_values_above_their_bounds_are_refused_and_counted_and_the_message_is_kept(
     path: Path, clock: ManualClock
 ) -> None:
     with opened(path, clock) as outbox:
-        outbox.commit(notes={f"n{n}": b"x" for n in range(MAX_NOTES)})
-        outbox.commit([event(1)], notes={"one more": b"x", "n0": b"y"})
-        assert len(outbox.notes.values) == MAX_NOTES
-        assert outbox.notes.values["n0"] == b"y"
+        outbox.commit(values={f"n{n}": b"x" for n in range(MAX_KEYS)})
+        outbox.commit([event(1)], values={"one more": b"x", "n0": b"y"})
+        assert len(outbox.key_values.values) == MAX_KEYS
+        assert outbox.key_values.values["n0"] == b"y"
         assert numbers(outbox) == [1]
-        assert "1 notes were not kept" in outbox.problems[0]
+        assert "1 values were not stored" in outbox.problems[0]
     other = path.with_name("other.sqlite")
     with opened(other, clock) as outbox:
-        large = bytes(MAX_NOTE_BYTES)
-        outbox.commit(notes={f"n{n}": large for n in range(40)})
-        assert outbox.notes.refused == 40 - (MAX_NOTES_BYTES - 1) // MAX_NOTE_BYTES
-        outbox.commit(notes={"n0": None, "again": large})
-        assert "again" in outbox.notes.values
+        large = bytes(MAX_VALUE_BYTES)
+        outbox.commit(values={f"n{n}": large for n in range(40)})
+        assert outbox.key_values.refused == 40 - (MAX_VALUES_BYTES - 1) // MAX_VALUE_BYTES
+        outbox.commit(values={"n0": None, "again": large})
+        assert "again" in outbox.key_values.values
 
 
-def test_of_a_file_with_a_damaged_page_the_other_notes_are_saved(
+def test_of_a_file_with_a_damaged_page_the_other_values_are_saved(
     path: Path, clock: ManualClock
 ) -> None:
     notes: dict[str, bytes | None] = {f"open/{n:03}": b"%03d" % n * 100 for n in range(300)}
     with opened(path, clock) as outbox:
-        outbox.commit(notes=notes)
+        outbox.commit(values=notes)
     content = bytearray(path.read_bytes())
     middle = len(content) // 2 // 4096 * 4096
     content[middle : middle + 4096] = os.urandom(4096)
     path.write_bytes(content)
     with opened(path, clock) as outbox:
-        saved = outbox.notes.values
+        saved = outbox.key_values.values
         assert len(outbox.problems) == 1
         assert 200 < len(saved) < 300
         assert saved.items() < notes.items()
     with opened(path, clock) as outbox:
-        assert outbox.notes.values == saved
+        assert outbox.key_values.values == saved
 
 
 def test_damage_that_shows_while_it_runs_costs_no_note(path: Path, clock: ManualClock) -> None:
     notes: dict[str, bytes | None] = {f"open/{n}": b"x" * 400 for n in range(500)}
     with opened(path, clock) as outbox:
-        outbox.commit(notes=notes)
+        outbox.commit(values=notes)
     with opened(path, clock) as outbox:
         with path.open("r+b") as file:
             file.seek(path.stat().st_size // 2 // 4096 * 4096)
             file.write(os.urandom(4096))
         outbox._db.execute("PRAGMA shrink_memory")
-        outbox.commit([event(1)], notes=dict.fromkeys(notes, b"y"))
+        outbox.commit([event(1)], values=dict.fromkeys(notes, b"y"))
         assert "kept as outbox.sqlite.corrupt-1" in outbox.problems[0]
     with opened(path, clock) as outbox:
-        assert outbox.notes.values == dict.fromkeys(notes, b"y")
+        assert outbox.key_values.values == dict.fromkeys(notes, b"y")
         assert numbers(outbox) == [1]
 
 
-def test_notes_of_a_read_only_disk_are_there_and_changes_reach_it_once_it_can_be_written(
+def test_values_of_a_read_only_disk_are_there_and_changes_reach_it_once_it_can_be_written(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     with small_disk(tmp_path / "disk", "4m") as disk:
         path = disk / "outbox.sqlite"
         with opened(path, clock) as outbox:
-            outbox.commit(notes={"kept": b"1", "gone": b"1", "new": b"1"})
+            outbox.commit(values={"kept": b"1", "gone": b"1", "new": b"1"})
         remount(disk, "ro")
         with opened(path, clock) as outbox:
-            assert outbox.notes.values == {"kept": b"1", "gone": b"1", "new": b"1"}
-            outbox.commit([event(1)], notes={"gone": None, "new": b"2"})
+            assert outbox.key_values.values == {"kept": b"1", "gone": b"1", "new": b"1"}
+            outbox.commit([event(1)], values={"gone": None, "new": b"2"})
             remount(disk, "rw")
             clock.advance(31)
             outbox.try_disk()
             assert outbox.storage == "disk"
         with opened(path, clock) as outbox:
-            assert outbox.notes.values == {"kept": b"1", "new": b"2"}
+            assert outbox.key_values.values == {"kept": b"1", "new": b"2"}
             assert numbers(outbox) == [1]
 
 
-def test_notes_that_another_process_holds_are_kept_beside_the_own(
+def test_values_that_another_process_holds_are_kept_beside_the_own(
     path: Path, clock: ManualClock
 ) -> None:
     with opened(path, clock) as other:
-        other.commit(notes={"theirs": b"1", "both": b"1"})
+        other.commit(values={"theirs": b"1", "both": b"1"})
         outbox = Outbox(path, BOUNDS, clock=clock)
-        assert outbox.notes.values == {}
-        outbox.commit(notes={"own": b"2", "both": b"2"})
+        assert outbox.key_values.values == {}
+        outbox.commit(values={"own": b"2", "both": b"2"})
     clock.advance(31)
     outbox.try_disk()
     assert outbox.storage == "disk"
     outbox.close()
     with opened(path, clock) as again:
-        assert again.notes.values == {"theirs": b"1", "own": b"2", "both": b"2"}
+        assert again.key_values.values == {"theirs": b"1", "own": b"2", "both": b"2"}
 
 
 def test_a_message_of_the_contract_is_marked_as_delayed_and_other_documents_are_not() -> None:

@@ -21,7 +21,7 @@ from edgevision.mqtt import publisher as delivery_module
 from edgevision.mqtt.client import MqttClient
 from edgevision.mqtt.message import Message
 from edgevision.mqtt.outbox import MAX_MESSAGE_BYTES, Outbox
-from edgevision.mqtt.outbox_file import MAX_NOTES
+from edgevision.mqtt.outbox_file import MAX_KEYS
 from edgevision.mqtt.publisher import HANG_S, MAX_RECORDED, Publisher
 
 TOPIC = "p/yard/events"
@@ -189,7 +189,7 @@ def test_in_mqtt_3_1_1_a_refusal_looks_like_an_acknowledgement(
     assert rig.publisher.figures.refused == 0
 
 
-def test_a_payload_over_the_limit_that_mqtt_5_tells_is_dropped_and_said(
+def test_a_payload_over_the_limit_that_mqtt_5_announces_is_dropped_and_reported(
     mosquitto: Mosquitto, build: Build
 ) -> None:
     restart_with(mosquitto, "max_packet_size 2000")
@@ -227,7 +227,7 @@ def test_the_largest_packet_that_the_broker_takes_is_not_dropped(
 @pytest.mark.parametrize(
     ("limit", "protocol"), [("max_packet_size 2000", "3.1.1"), ("message_size_limit 2000", "5")]
 )
-def test_a_payload_over_a_limit_that_nobody_tells_does_not_block_the_others(
+def test_a_payload_over_an_unannounced_limit_does_not_block_the_others(
     mosquitto: Mosquitto, build: Build, limit: str, protocol: str
 ) -> None:
     restart_with(mosquitto, limit)
@@ -319,7 +319,7 @@ def test_what_overflows_while_the_disk_is_busy_is_the_oldest_and_counted(
     assert publisher.figures.depth == MAX_RECORDED
 
 
-def test_notes_of_messages_that_overflow_or_are_too_large_are_stored_all_the_same(
+def test_values_of_messages_that_overflow_or_are_too_large_are_stored_all_the_same(
     idle: tuple[Publisher, ManualClock],
 ) -> None:
     publisher, _ = idle
@@ -332,7 +332,7 @@ def test_notes_of_messages_that_overflow_or_are_too_large_are_stored_all_the_sam
     assert publisher.figures.dropped == {"overflow": 4, "oversize": 1}
 
 
-def test_notes_alone_are_stored_and_flushed_and_the_last_of_a_key_counts(
+def test_values_alone_are_stored_and_flushed_and_the_last_of_a_key_counts(
     idle: tuple[Publisher, ManualClock],
 ) -> None:
     publisher, _ = idle
@@ -356,15 +356,15 @@ def test_what_the_thread_stored_last_is_found_at_the_next_start(tmp_path: Path) 
         publisher.stop(0.1)
 
 
-def test_notes_that_pile_up_while_the_disk_is_busy_are_bounded_and_counted(
+def test_values_that_pile_up_while_the_disk_is_busy_are_bounded_and_counted(
     idle: tuple[Publisher, ManualClock],
 ) -> None:
     publisher, _ = idle
-    for n in range(MAX_NOTES + 3):
+    for n in range(MAX_KEYS + 3):
         publisher.record(None, {f"a{n}": b"x"})
     publisher.turn()
-    assert len(publisher.notes()) == MAX_NOTES
-    assert "3 notes were not kept" in publisher.figures.problems[0]
+    assert len(publisher.notes()) == MAX_KEYS
+    assert "3 values were not stored" in publisher.figures.problems[0]
 
 
 def test_a_message_above_the_bound_is_not_taken_and_counted(

@@ -262,7 +262,7 @@ def test_plain_text_on_a_port_where_tls_is_expected_is_named(
 ) -> None:
     client = connect(mosquitto.port, {"ca_file": str(authority.ca_file)})
     fault = wait_fault(client, "TLS failed")
-    assert fault.endswith("what answers there speaks no TLS: check mqtt.port")
+    assert fault.endswith("the server there does not speak TLS: check mqtt.port")
 
 
 def test_a_server_that_greets_in_plain_text_is_named(
@@ -271,7 +271,7 @@ def test_a_server_that_greets_in_plain_text_is_named(
     with _Server(lambda near: near.sendall(b"220 mail.lan ESMTP\r\n")) as port:
         client = connect(port, {"ca_file": str(authority.ca_file)})
         fault = wait_fault(client, "TLS failed")
-        assert fault.endswith("what answers there speaks no TLS: check mqtt.port")
+        assert fault.endswith("the server there does not speak TLS: check mqtt.port")
 
 
 def test_plain_text_to_a_tls_port_ends_with_the_question_for_tls(
@@ -381,9 +381,11 @@ def test_a_certificate_that_becomes_unreadable_is_said_once_and_the_old_one_stay
     wait_until(lambda: "refused" in fault_of(client), 20)
     broker.start()
     wait_until(lambda: client.connected, 20)
-    said = [r.getMessage() for r in caplog.records if "stays in use" in r.getMessage()]
+    logged = [
+        r.getMessage() for r in caplog.records if "using what was read before" in r.getMessage()
+    ]
     fault = f"mqtt.tls.ca_file: expected a readable PEM file, got {authority.ca_file}"
-    assert said == [f"MQTT: {fault}: no certificate in it; what was read before stays in use"]
+    assert logged == [f"MQTT: {fault}: no certificate in it; using what was read before"]
 
 
 def test_nothing_older_than_tls_1_2_is_spoken(authority: Authority) -> None:
@@ -427,7 +429,7 @@ def test_what_is_no_certificate_is_a_configuration_fault_at_once(
     with pytest.raises(ConfigError, match=words) as caught:
         tls_context(TlsConfig(**files))
     named = str(caught.value).partition(":")[0]
-    # OpenSSL does not tell which of the two files it cannot use.
+    # OpenSSL does not report which of the two files it cannot use.
     assert named == f"mqtt.tls.{key}" or (words == "PEM" and named == "mqtt.tls.cert_file")
     assert "\n" not in str(caught.value)
 
