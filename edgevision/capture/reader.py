@@ -38,7 +38,6 @@ STEADY_S = 5.0
 STARTING = "starting"
 END_OF_RECORDING = "end of recording"
 STOPPED = "service stopped"
-
 BY_ID = Path("/dev/v4l/by-id")
 
 

@@ -31,7 +31,6 @@ IMAGE_FPS = 10.0
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MAX_FILE_BYTES = 256 << 20
 PNG = b"\x89PNG\r\n\x1a\n"
-
 DEPTH = 4  # decoded frames that wait
 
 

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 # The daemon has at most three (one waits, one is in inference, one was just taken), one has the
 # newest frame and one is being written. The kernel allocates no memory for a slot never used.
 SLOTS = 5
-
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 

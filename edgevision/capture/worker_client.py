@@ -50,7 +50,6 @@ READ_GRACE_S = 2.0
 
 # A killed process ends immediately, unless it is blocked in a driver.
 REAP_S = 2.0
-
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 
 # FFmpeg's options for streams: TCP, because lost UDP packets corrupt pictures, and little

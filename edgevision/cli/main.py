@@ -25,7 +25,6 @@ RUN = "Run the service"
 LOOK = "Look at what it sees"
 PROVE = "Prove and measure"
 MODELS = "Models"
-
 DEFAULT_CONFIG = Path("config.yaml")
 REPLAYED = "replay"
 

@@ -12,11 +12,8 @@ from edgevision import limit_blas
 from edgevision.config.settings import DEFAULT_MODEL, bundled
 
 model_app = typer.Typer(help="Build and inspect models.", no_args_is_help=True)
-
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 NameArgument = Annotated[str, typer.Argument(help="A name from `edgevision model list`.")]
-
 WidthOption = Annotated[float, typer.Option(help="Multiplier of the channel counts.")]
 
 SizeOption = Annotated[

@@ -66,7 +66,6 @@ AnyEvent: TypeAlias = (
 )
 
 _EVENTS: TypeAdapter[AnyEvent] = TypeAdapter(Annotated[AnyEvent, Field(discriminator="type")])
-
 _COUNT = re.compile(rb"[0-9]{1,9}")  # the count of a line is JSON
 
 

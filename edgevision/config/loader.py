@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from edgevision.config.faults import KeyPath
 
 ENVIRONMENT_PREFIX = "EDGEVISION_"
-
 MAX_FILE_BYTES = 1 << 20
 MAX_NODES = 20_000
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FILE = "overrides.json"
-
 MAX_FILE_BYTES = 1 << 20
 MAX_OVERRIDES = 1000
 

@@ -79,14 +79,14 @@ class MetricsConfig(Section):
 
 
 class OutboxConfig(Section):
-    """Messages that wait for the broker; above any of these limits the oldest are dropped."""
+    """Events that wait for the broker; above any of these limits the oldest are dropped."""
 
     max_rows: Annotated[int, Field(strict=True, ge=100, le=1_000_000)] = 10_000
-    """Number of messages."""
+    """Number of events."""
     max_bytes: Annotated[int, Field(strict=True, ge=1 << 20, le=1 << 30)] = 16 << 20
     """Size of their topics and payloads, in bytes."""
     max_age_s: Annotated[float, Field(strict=True, ge=60, le=366 * 86400)] = 7 * 86400.0
-    """How long a message may wait, in seconds during which the service runs."""
+    """How long an event may wait, in seconds during which the service runs."""
 
 
 def default_device() -> str:

@@ -57,7 +57,6 @@ TURN_NS = NS_PER_S // 10
 # Responses that wait for the connection, which a `reload` may have ended, and for how long.
 MAX_UNSENT = 16
 UNSENT_NS = 10 * NS_PER_S
-
 _MAX_ERROR_CHARACTERS = 2000
 
 

@@ -308,7 +308,7 @@ class Daemon:
             tracker.retire("stopped")
         for camera in self.cameras:
             if camera.enabled:
-                self.uplink.camera_event(camera.name, self._stopped(), camera.told)
+                self.uplink.camera_event(camera.name, self._stopped(), camera.published_state)
         self._sinks.stop(STOP_S / 8)
         self._state.publish_offline(self.uplink, self._subject, self.cameras, self._stopped())
         self.uplink.stop(str(self._frames.fault or "stopped"), STOP_S / 2)

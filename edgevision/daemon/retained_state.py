@@ -75,11 +75,11 @@ class ObservedCamera(Protocol):
 
     Attributes:
         name: its name in the configuration.
-        told: the state that was published last; None before.
+        published_state: the state that was published last; None before.
     """
 
     name: str
-    told: CameraState | None
+    published_state: CameraState | None
 
     @property
     def enabled(self) -> bool:
@@ -88,8 +88,8 @@ class ObservedCamera(Protocol):
     def state(self) -> CameraState:
         """Return what it is doing now."""
 
-    def tell(self) -> CameraState:
-        """Return the same, to be published, and keep it in `told`."""
+    def state_to_publish(self) -> CameraState:
+        """Return the same, to be published, and keep it in `published_state`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +245,7 @@ class RetainedState:
         """Record each change of a camera's state; where no frame comes any more, objects end."""
         changes: dict[str, CameraState] = {}
         for camera in cameras:
-            last, state = camera.told, camera.tell()
+            last, state = camera.published_state, camera.state_to_publish()
             if state != last:
                 changes[camera.name] = state
                 if state.status not in DELIVERING:
@@ -552,14 +552,14 @@ class _StillCamera:
 
     name: str
     is_in: CameraState
-    told: CameraState | None = None
+    published_state: CameraState | None = None
     enabled: bool = True
 
     def state(self) -> CameraState:
         return self.is_in
 
-    def tell(self) -> CameraState:
-        self.told = self.is_in
+    def state_to_publish(self) -> CameraState:
+        self.published_state = self.is_in
         return self.is_in
 
 

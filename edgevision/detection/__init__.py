@@ -1,1 +1,1 @@
-"""From raw outputs to labelled boxes."""
+"""From the network's outputs to labelled boxes; where to look, and pictures of what was found."""

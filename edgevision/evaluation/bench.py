@@ -46,34 +46,21 @@ if TYPE_CHECKING:
     from edgevision.pipeline.camera_pipeline import DetectedFrame, PreparedFrame
 
 ROUNDS = 5
-
 WARM_UP = 5
-
 AHEAD = 2
-
 START_S = 10.0
-
 OBJECTS = 20
-
 FPS = 10
-
 TRACKING_WARM_UP = 20
 
 # Objects wander; each box is off by this share of its size, and one in ten is not found.
 JITTER = 0.03
-
 MISSED = 0.1
-
 _ZONE = ZoneConfig(polygon=((0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7)))
-
 _LINE = LineConfig.model_validate({"points": ((0.5, 0.0), (0.5, 1.0))})
-
 STARTS = 5
-
 FRAMES = 100
-
 PICTURES = 16
-
 PERIOD_S = 0.02
 
 
@@ -274,7 +261,7 @@ def prepared_inputs(model: Model, source: CameraConfig, count: int) -> list[U8]:
     return [preprocessor.prepare(image).image for image in _first_images(source, count)]
 
 
-def measure_following(model: Model, config: Config, source: CameraConfig, frames: int) -> Timings:
+def measure_tracking(model: Model, config: Config, source: CameraConfig, frames: int) -> Timings:
     """Time all that happens to twenty objects behind the network: tracker, zone, line, events.
 
     Args:

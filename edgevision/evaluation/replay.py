@@ -49,7 +49,7 @@ class ReplayedFrame:
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """Return what is to be told of the objects."""
+        """Return what has happened to objects."""
         return self.result.events
 
 

@@ -31,7 +31,6 @@ MAX_PLAN_BYTES = 8 << 20
 MAX_LAYERS = 4096
 # 256 MB of float32; the largest map of EfficientNet-B7 at its 600 pixels has 17 million numbers.
 MAX_MAP_NUMBERS = 1 << 26
-
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Size = Annotated[int, Field(ge=1, le=65536)]
 Pad = Annotated[int, Field(ge=0, le=64)]

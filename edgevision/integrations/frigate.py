@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from edgevision.mqtt.payloads import CameraStatus
 
 PREFIX = "frigate"
-
 _DIGITS = string.ascii_lowercase + string.digits
 
 

@@ -79,14 +79,12 @@ USUAL_LABELS = ("person", "car", "cat", "dog")
 
 # All labels of a model with no more than this are announced.
 FEW_LABELS = 8
-
 _ONLINE = "{{ 'online' if value_json.status == 'online' else 'offline' }}"
 _OCCUPIED = "{{ 'ON' if value | int(0) > 0 else 'OFF' }}"
 
 # None shows as unknown: there is no latency without frames, and no temperature without a sensor.
 _LATENCY = "{{ value_json.latency_ms.capture_to_publish.p50 if value_json.latency_ms else None }}"
 _TEMPERATURE = "{{ value_json.soc_temperature_c | default(None) }}"
-
 _MEASURED = {"platform": "sensor", "state_class": "measurement", "entity_category": "diagnostic"}
 
 

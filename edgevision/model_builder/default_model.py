@@ -16,11 +16,17 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from edgevision.config.camera import DetectionConfig
+from edgevision.config.settings import RuntimeConfig
+from edgevision.detection.decoder import make_decoder
 from edgevision.errors import ModelError, SourceError
-from edgevision.model_builder import accuracy
+from edgevision.evaluation.ground_truth import AveragePrecision, read_ground_truth
+from edgevision.inference.onnxruntime import OnnxRuntimeBackend
+from edgevision.inference.preprocess import Preprocessor
 from edgevision.model_builder.architectures import ssd_mobilenet_v2
 from edgevision.model_builder.calibrate import OUTLIER_SHARE, quantize_on
 from edgevision.model_builder.calibration_images import calibration_frames
@@ -55,13 +61,13 @@ from edgevision.model_card import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgevision.frames import U8
     from edgevision.model_builder.calibration_images import CalibrationImage
     from edgevision.model_builder.graph import Network, Progress
     from edgevision.model_builder.weights import Weights
-    from edgevision.model_card import AnchorMap, CardFile
+    from edgevision.model_card import AnchorMap, CardFile, Model
 
 NAME = "ssd_mobilenet_v2_oid"
 
@@ -79,9 +85,11 @@ PACKAGE = NpmPackage(
         "sha512-IoWuW0ojc9GaSW6UoDCIXgwjLSqTEcR5w8NYuGH+R5+q+nKzS7KOIGfY/eyx4DttReumb398W6+PpW0DQ2Rs/w=="
     ),
 )
+
 LICENCE = "Apache-2.0"
 FILE = "objectron_solution_packed_assets.data"
 MAX_PACKED_BYTES = 16 << 20
+
 # The file is a label map, one class name per line, followed by a TFLite model to its end.
 LABEL_BYTES = 184
 LABEL_COUNT = 24
@@ -105,6 +113,18 @@ _OUTPUTS = {
     BOX_OUTPUT: "raw_outputs/box_encodings",
     CLASS_OUTPUT: "raw_outputs/class_predictions",
 }
+
+LABEL = "Person"
+VIDEO = "video.avi"
+GROUND_TRUTH = "gt.txt"
+MIN_SCORE = 0.1
+NMS_IOU = 0.6
+MIN_IOU = 0.5
+
+SETTINGS = (
+    f"AP at IoU {MIN_IOU}, boxes above score {MIN_SCORE}, NMS at IoU {NMS_IOU}, "
+    "resize INTER_LINEAR_EXACT"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +181,7 @@ def build_ssd_mobilenet_v2_oid(
         with tempfile.TemporaryDirectory() as draft:
             write_folder(Path(draft), card, contents, {})
             graphs = {"float": float_graph, "INT8": int8_graph}
-            found = accuracy.person_ap(load_model(Path(draft)), graphs, evaluate, on_progress)
+            found = person_ap(load_model(Path(draft)), graphs, evaluate, on_progress)
         measured += _accuracy(found, evaluate.name)
     card = card.model_copy(update={"measured": tuple(measured)})
     sizes = write_folder(folder, card, contents, unlisted)
@@ -263,10 +283,10 @@ def _accuracy(found: dict[str, float], dataset: str) -> list[Measurement]:
         raise ModelError(msg)
     return [
         Measurement(
-            metric=f"{accuracy.LABEL} AP, {name}",
+            metric=f"{LABEL} AP, {name}",
             value=round(value, 4),
             dataset=dataset,
-            settings=accuracy.SETTINGS,
+            settings=SETTINGS,
         )
         for name, value in found.items()
     ]
@@ -313,3 +333,52 @@ def _card(
         ),
         files=files,
     )
+
+
+def person_ap(
+    model: Model, graphs: Mapping[str, bytes], folder: Path, on_progress: Progress
+) -> dict[str, float]:
+    """Run graphs on a recording like the service does and return their average precision.
+
+    Args:
+        model: the model that all graphs belong to.
+        graphs: ONNX files by the name to report them under.
+        folder: contains `video.avi` and `gt.txt`.
+        on_progress: called for every frame.
+
+    Raises:
+        SourceError: a file is missing or cannot be read.
+    """
+    truth = read_ground_truth(folder / GROUND_TRUTH, LABEL)
+    runtime = RuntimeConfig()
+    backends = {name: OnnxRuntimeBackend(model, runtime, graph=g) for name, g in graphs.items()}
+    precision = {name: AveragePrecision(min_iou=MIN_IOU) for name in graphs}
+    decoder = make_decoder(
+        model, DetectionConfig(min_score=MIN_SCORE, nms_iou=NMS_IOU, labels=(LABEL,))
+    )
+    preprocessor = Preprocessor(model.card.input)
+    total = truth.last_frame
+    for number, frame in enumerate(_frames(folder / VIDEO), 1):
+        on_progress("measuring accuracy", min(number, total) - 1, total)
+        prepared = preprocessor.prepare(frame)
+        height, width = frame.shape[:2]
+        size = np.array([width, height, width, height], np.float32)
+        for name, backend in backends.items():
+            found = prepared.geometry.to_frame(decoder.decode(backend.run(prepared.image)))
+            precision[name].add(found.boxes * size, found.scores, truth.at(number).boxes)
+    on_progress("measuring accuracy", total, total)
+    return {name: collected.value() for name, collected in precision.items()}
+
+
+def _frames(path: Path) -> Iterator[U8]:
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        msg = f"{path}: expected a recording that can be opened"
+        raise SourceError(msg)
+    try:
+        delivered, frame = capture.read()
+        while delivered:
+            yield np.asarray(frame, np.uint8)
+            delivered, frame = capture.read()
+    finally:
+        capture.release()

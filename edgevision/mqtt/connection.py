@@ -38,7 +38,6 @@ MAX_UNACKNOWLEDGED = 16
 
 # Outbox messages in flight; a broken connection repeats at most this many.
 WINDOW = 20
-
 VERSIONS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 _AUTHORIZATION = frozenset(

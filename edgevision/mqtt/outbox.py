@@ -51,7 +51,6 @@ T = TypeVar("T")
 
 # Larger messages are refused: no event is that large, and a row is read as a whole.
 MAX_MESSAGE_BYTES = 1 << 18
-
 RETRY_S = 30.0
 
 # Remarks on files that were kept aside; only the newest are shown.

@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 APPLICATION_ID = 0x45566F78  # "EVox"
-
 BUSY_S = 1.0
 
 # Unusable files kept of each kind; beyond them the oldest is replaced.
@@ -39,7 +38,6 @@ MAX_CHECKED_BYTES = 1 << 28
 
 # The files of one database (https://www.sqlite.org/wal.html, sections 2 and 4).
 PARTS = ("", "-wal", "-shm")
-
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 # 64 cameras with 8 zones and counts of 80 labels retain 46,000 topics, each with a key.

@@ -37,7 +37,6 @@ MAX_RECORDED = 1000
 # Acknowledged rows are deleted with the next commit, or once there are this many or this old.
 MAX_DONE = 200
 DONE_S = 0.5
-
 EXPIRE_S = 60.0
 
 # Longer than any commit on a memory card that still works.

@@ -19,7 +19,6 @@ from edgevision.mqtt.payloads import Count, PayloadMessage, Record, Timestamp
 
 MAX_REQUEST_BYTES = 4096
 _VERB = re.compile(r"[a-z_]{1,32}")
-
 _RETAINED = "expected a request that is not retained: it would be repeated with each connection"
 
 # Integers that every JSON parser represents exactly (RFC 8259, section 6).

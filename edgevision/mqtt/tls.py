@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from edgevision.config.mqtt import MqttConfig, TlsConfig
 
 CREDENTIAL = "mqtt_password"
-
 MAX_PASSWORD_BYTES = 1 << 16
 
 # A distribution's file of all public CAs is a quarter of this size.

@@ -36,7 +36,7 @@ class Camera:
         pipeline: takes its frames; a reload may put another in its place at any time.
         meter: counts and times its frames.
         active: whether it is still one of the configuration.
-        told: the state that was published last.
+        published_state: the state that was published last.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Camera:
             else None
         )
         self._disabled = CameraState("disabled", "disabled in the configuration", clock.wall())
-        self.told: CameraState | None = None
+        self.published_state: CameraState | None = None
         self._looks: deque[tuple[Callable[[Frame], bytes], Future[bytes]]] = deque()
 
     @property
@@ -115,12 +115,12 @@ class Camera:
         """Return what the camera is doing now."""
         return self._disabled if self._reader is None else self._reader.state()
 
-    def tell(self) -> CameraState:
-        """Return the state to be published, kept in `told`; log it if it is a new one."""
-        state, last = self.state(), self.told
+    def state_to_publish(self) -> CameraState:
+        """Return the present state, keep it in `published_state`, and log it if it is new."""
+        state, last = self.state(), self.published_state
         if state == last:
             return state
-        self.told = state
+        self.published_state = state
         quiet = state.status in {"online", "disabled"}
         expected = quiet or state.reason in {STARTING, END_OF_RECORDING}
         level = logging.INFO if expected else logging.WARNING

@@ -27,7 +27,6 @@ SAME_BOX_IOU = 0.8
 
 # The looks of an object are learned only while no other box covers more of it than this.
 MAX_COVERED = 0.3
-
 STRIPES = 6
 ROWS_PER_STRIPE = 4
 COLUMNS = 6

@@ -24,7 +24,6 @@ _SETTLED_MARGIN = 0.05
 
 # The ends of a segment belong to it, whatever the rounding.
 _AT_END = 1e-9
-
 _DAY = timedelta(days=1)
 
 

@@ -297,6 +297,9 @@ def test_bench_reports_every_figure() -> None:
     assert worker["memory_mib"] > 1
     assert min(worker["first_frame_s"], worker["handover_ms"]) > 0
     assert report["peak_memory_mib"] >= report["memory_mib"] > 0
+    idle = report["idle_turn_64_cameras"]
+    assert idle["mean_ms"] > 0
+    assert (idle["messages"], idle["refused_notes"]) == (0, 0)
 
 
 def test_bench_of_wrong_thread_counts_ends_with_one_line() -> None:

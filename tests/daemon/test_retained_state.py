@@ -95,14 +95,14 @@ class Reader:
 
     name: str
     now: CameraState = ONLINE
-    told: CameraState | None = None
+    published_state: CameraState | None = None
     enabled: bool = True
 
     def state(self) -> CameraState:
         return self.now
 
-    def tell(self) -> CameraState:
-        self.told = self.now
+    def state_to_publish(self) -> CameraState:
+        self.published_state = self.now
         return self.now
 
 
@@ -139,7 +139,7 @@ class World:
             self.uplink, self.subject, self.cameras, (), at_local=AT, everything=everything
         )
         batch = self.uplink._publisher._take()
-        self.uplink._publisher._outbox.commit([], notes=batch.values)
+        self.uplink._publisher._outbox.commit([], values=batch.values)
         return {message.topic: message.payload for message in batch.messages}
 
     @property
