@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "edgevision"
+TESTS = Path(__file__).parent
+# Folders of tests of the whole program, from outside.
+WHOLE_PROGRAM = {"arm", "fuzz", "replay", "systemd", "trace"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 600
 MAX_MODULES = 130
@@ -121,6 +124,13 @@ def loaded_by(module: str, packages: frozenset[str] = SLOW) -> list[str]:
 def test_every_folder_has_its_rule() -> None:
     folders = {file.parent.name for file in PACKAGE.glob("*/__init__.py")}
     assert folders == set(ROOMS)
+
+
+def test_tests_stand_in_the_rooms_that_they_test() -> None:
+    folders = {file.parent for file in TESTS.rglob("test_*.py")} - {TESTS}
+    rooms = {folder.relative_to(TESTS).parts[0] for folder in folders}
+    assert rooms - WHOLE_PROGRAM <= set(ROOMS)
+    assert set(ROOMS) <= rooms
 
 
 def test_the_files_at_the_top_import_no_folder() -> None:
