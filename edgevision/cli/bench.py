@@ -318,7 +318,7 @@ def _print(report: dict[str, Any]) -> None:
     idle = report["idle_turn_64_cameras"]
     table.add_row(
         "idle turn, 64 cameras, 8 zones, 80 labels",
-        f"{idle['mean_ms']:.2f} ms, {idle['messages']} messages, {idle['notes']} topics noted "
+        f"{idle['mean_ms']:.2f} ms, {idle['messages']} messages, {idle['notes']} values stored "
         f"({idle['refused_notes']} refused)",
     )
     table.add_row("daemon's memory, one camera", f"{report['memory_mib']} MiB")

@@ -286,10 +286,10 @@ class ControlHandler:
     def answer_refused(self, overflow: int) -> None:
         """Publish one response to so many requests that were refused; none if it is 0."""
         if overflow and not self._flooded:
-            log.warning("control: requests are refused: more than %d wait", MAX_WAITING)
+            log.warning("control: requests are refused: more than %d are waiting", MAX_WAITING)
         self._flooded = bool(overflow)
         if overflow:
-            error = f"expected at most {MAX_WAITING} requests at once, got {overflow} more: refused"
+            error = f"expected at most {MAX_WAITING} waiting requests, got {overflow} more: refused"
             self._publish(self._service.config.prefix, None, self._error(None, error))
 
     def send_unsent(self) -> None:
@@ -316,7 +316,7 @@ class ControlHandler:
             return self._error(arrived.verb, "; ".join(str(error).splitlines()), transaction)
         except Exception as error:  # a request must not end the service
             log.exception("control: %s failed", arrived.verb)
-            fault = f"unexpected fault: {type(error).__name__}; the log says more"
+            fault = f"unexpected fault: {type(error).__name__}; see the log"
             return self._error(arrived.verb, fault, transaction)
         if request.verb not in {"info", "snapshot"}:
             log.info("control: %s done", request.verb)

@@ -327,7 +327,7 @@ class Daemon:
             EdgevisionError: it cannot be put in force.
         """
         if self._file is None:
-            msg = "expected a configuration file to read again, got none at the start"
+            msg = "expected a configuration file to reload, got none: start the service with one"
             raise ConfigError(msg)
         try:
             config = load_config(self._file, os.environ)
@@ -420,7 +420,8 @@ class Daemon:
         state = source.state()
         if state.status not in DELIVERING:
             msg = (
-                f"camera: expected one that delivers, got {camera}, {state.status}: {state.reason}"
+                f"camera: expected one that delivers frames, got {camera}, {state.status}: "
+                f"{state.reason}"
             )
             raise SourceError(msg)
         settings = self.config.snapshots

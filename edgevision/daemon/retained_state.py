@@ -268,7 +268,7 @@ class RetainedState:
         def keep(count: LineCount) -> None:
             uplink.record(None, count_notes(count))
             self._changed.add(count.camera)
-            log.info("camera %s: line %s counts from 0 again", count.camera, count.line)
+            log.info("camera %s: line %s starts from 0 again", count.camera, count.line)
 
         for name in self._resetting:
             subject.objects[name].reset_due(at_local, keep)
@@ -340,8 +340,8 @@ class RetainedState:
         uplink.record(None, {ENTITIES_NOTE: encode_announced(found.announced)})
         if found.left_out:
             log.warning(
-                "Home Assistant: %d entities do not fit and are left out; name the "
-                "labels you need: homeassistant.labels",
+                "Home Assistant: %d entities exceed the limit and are left out; list the "
+                "labels you need in homeassistant.labels",
                 found.left_out,
             )
         # An empty one removes a device, which `RetainedTopics` does itself.

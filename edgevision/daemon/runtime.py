@@ -174,7 +174,7 @@ def changes_between(old: Config, new: Config) -> Changes:
         RestartError: a key differs that only a restart can change.
     """
     fixed = [
-        f"{key}: expected the same as before, got a new one: systemctl restart edgevision"
+        f"{key}: expected no change, got a new value; apply it with: systemctl restart edgevision"
         for key in _FIXED
         if getattr(old, key) != getattr(new, key)
     ]

@@ -202,7 +202,8 @@ class Uplink:
             jpeg = snapshot(frame.image, found, self._snapshots)
         except Exception:  # whatever is wrong with the image, its events are recorded
             if not self.pictures.failed:
-                log.exception("camera %s: no picture of a %s", state.camera, state.label)
+                text = "camera %s: no picture could be made of a %s"
+                log.exception(text, state.camera, state.label)
             self.pictures.failed += 1
             return
         self.pictures.add(self.encoder.snapshot(state.camera, state.label, jpeg))
@@ -352,7 +353,7 @@ def messages_in(notes: Mapping[str, bytes], prefix: str = OPEN) -> dict[str, Mes
             try:
                 found[key] = message_of(value)
             except ValueError as error:
-                log.warning("note %s: %s; ignored", key, error)
+                log.warning("outbox: the value of %s is ignored: %s", key, error)
     return found
 
 
@@ -375,7 +376,7 @@ def counts_in(notes: Mapping[str, bytes]) -> list[LineCount]:
             try:
                 counts.append(_count(json.loads(value)))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                log.warning("note %s: damaged; the counter starts from 0", key)
+                log.warning("outbox: the value of %s is damaged; the counter starts from 0", key)
     return counts
 
 

@@ -108,7 +108,7 @@ class BoundedClient(paho.Client):
             return
         kind = command & 0xF0
         if command == _TLS_ALERT and not self._greeted:
-            msg = "the broker answers in TLS: set mqtt.tls"
+            msg = "the broker answers with TLS: set mqtt.tls"
             raise ConnectionError(msg)
         if kind not in _ACCEPTED or (kind != MessageType.CONNACK and not self._greeted):
             raise ConnectionError(_expected("an answer", f"a packet of type {kind >> 4}"))

@@ -191,7 +191,7 @@ class MqttClient:
             self._unread = ""
         except ConfigError as error:
             if str(error) != self._unread:
-                log.warning("MQTT: %s; using what was read before", error)
+                log.warning("MQTT: %s; using the files as read before", error)
             self._unread = str(error)
         return self._endpoint
 

@@ -140,7 +140,7 @@ class Publisher:
             ValueError: this is not a topic that can be published on.
         """
         if message is not None and not is_topic(message.topic):
-            msg = f"expected an MQTT topic without + # and zero characters, got {message.topic!r}"
+            msg = f"expected an MQTT topic without +, # or NUL characters, got {message.topic!r}"
             raise ValueError(msg)
         with self._news:
             self._count_recorded += 1
@@ -405,7 +405,7 @@ class Delivery:
         self._done.append(row.id)
         self._oversize = (
             f"dropped a message of {len(row.payload)} bytes on {row.topic}: larger than the "
-            "broker takes"
+            "broker accepts"
         )
         log.warning("%s", self._oversize)
 
@@ -483,9 +483,9 @@ class Delivery:
             self._suspect = None
 
     def _hold_back(self, row: OutboxRow, pause_s: float, now_ns: int) -> None:
-        text = f"the broker hangs up on a message of {len(row.payload)} bytes on {row.topic}"
+        text = f"the broker disconnects on a message of {len(row.payload)} bytes on {row.topic}"
         if row.id not in self._held:
-            log.warning("%s; it is kept and sent again at growing intervals", text)
+            log.warning("%s; it is kept and retried at growing intervals", text)
         self._held[row.id] = _Hold(now_ns + round(pause_s * NS_PER_S), text, pause_s)
 
 

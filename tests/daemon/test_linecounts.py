@@ -28,7 +28,7 @@ def test_a_damaged_counter_is_left_out_and_logged(
     value: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert counts_in({"line/yard/gate": value}) == []
-    assert "line/yard/gate: damaged" in caplog.text
+    assert "the value of line/yard/gate is damaged" in caplog.text
 
 
 @pytest.mark.parametrize(

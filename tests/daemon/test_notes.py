@@ -45,5 +45,5 @@ def test_damaged_notes_are_left_out_and_logged(caplog: pytest.LogCaptureFixture)
     assert messages_in(notes) == {f"{OPEN}a": END}
     damaged = len(note_of(END)) - 1
     assert caplog.messages == [
-        f"note open/b: expected a message, got {damaged} damaged bytes; ignored"
+        f"outbox: the value of open/b is ignored: expected a message, got {damaged} damaged bytes"
     ]

@@ -201,7 +201,7 @@ def test_a_payload_over_the_limit_that_mqtt_5_announces_is_dropped_and_reported(
     rig.settle()
     assert numbers(listener) == [0, 2]
     assert rig.publisher.figures.dropped == {"oversize": 1}
-    assert "larger than the broker takes" in rig.publisher.figures.problems[0]
+    assert "larger than the broker accepts" in rig.publisher.figures.problems[0]
     assert not rig.client.send(Message("p/telemetry", bytes(5000)))
     assert rig.client.send(Message("p/telemetry", bytes(500)))
     assert rig.client.reconnects == 0
@@ -238,7 +238,7 @@ def test_a_payload_over_an_unannounced_limit_does_not_block_the_others(
     listener.wait_for(TOPIC, 29, 60)
     rig.settle(depth=1)
     assert list(dict.fromkeys(numbers(listener))) == [n for n in range(30) if n != 3]
-    assert "the broker hangs up on a message" in rig.publisher.figures.problems[0]
+    assert "the broker disconnects on a message" in rig.publisher.figures.problems[0]
     assert not rig.publisher.figures.dropped
     listener.close()
 
