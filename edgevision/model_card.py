@@ -113,7 +113,7 @@ class BoxCoder(_CardPart):
 class DecoderSpec(BaseModel):
     """Which decoder reads the network's outputs, and what it needs to know.
 
-    Whatever else stands in this section belongs to that decoder, which checks it: it is in
+    The other keys of this section are that decoder's, which checks them: they are in
     `model_extra`.
     """
 

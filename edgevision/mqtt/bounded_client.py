@@ -1,7 +1,7 @@
 """A paho client that trusts nothing that a broker sends.
 
 Paho accepts packets of up to 256 MB, keeps QoS 2 messages until they are released, queues answers
-without bound for a broker that sends and never reads, and its thread dies silently of a packet that
+without bound for a broker that sends and never reads, and its thread dies silently on a packet that
 it cannot decode. Each of these ends the connection here, and the reason is kept.
 """
 

@@ -115,7 +115,7 @@ class MqttClient:
         return self._open
 
     def start(self) -> None:
-        """Start to connect; returns immediately, also while the broker is down."""
+        """Start to connect; returns immediately, even while the broker is down."""
         self._thread.start()
 
     def wait_connected(self, timeout_s: float) -> None:

@@ -191,7 +191,7 @@ class DetectionRecord(Record):
 
 
 class DetectionsMessage(PayloadMessage):
-    """`<prefix>/<camera>/detections`: one for each inferred frame, also without objects."""
+    """`<prefix>/<camera>/detections`: one for each inferred frame, even without objects."""
 
     camera: str
     frame: Count
@@ -419,7 +419,7 @@ class LineEventMessage(EventMessage):
 
 
 class LineCountMessage(PayloadMessage):
-    """`<prefix>/<camera>/lines/<line>/count`, retained: how often a line has been crossed."""
+    """`<prefix>/<camera>/lines/<line>/count`, retained: how many times a line has been crossed."""
 
     camera: str
     line: str

@@ -69,7 +69,7 @@ class OutboxFigures:
         bytes: size of their topics and payloads.
         storage: where they are.
         dropped: since the start, by `rows`, `bytes`, `age`, `oversize` and `overflow`.
-        refused: how often the broker refused a message since the start; none is lost by that.
+        refused: how many times the broker refused a message since the start; none is lost by that.
         problems: what is wrong, as text.
     """
 
@@ -115,7 +115,7 @@ class Publisher:
         self._client = client
         self._thread.start()
 
-    def notes(self) -> dict[str, bytes]:
+    def stored_values(self) -> dict[str, bytes]:
         """Return the stored key-values; call it before `start`.
 
         Those of a file that another process holds, or that cannot be read, are missing.
@@ -306,7 +306,7 @@ class Delivery:
     sent alone. Not thread-safe: all calls on one thread.
 
     Attributes:
-        refused: how often the broker refused a message since the start; they are kept.
+        refused: how many times the broker refused a message since the start; they are kept.
         dropped: messages that the broker never accepts, by `oversize`.
     """
 
