@@ -6,10 +6,10 @@ from collections.abc import MutableMapping
 __version__ = "0.1.0"
 
 # Libraries read these when they are loaded, so they are set before anything can load them.
-# ONNX Runtime's packages report their use to Microsoft unless told not to. OpenCV's and
-# FFmpeg's own messages go to stderr without a time or a camera's name; what matters in them
-# comes back as a failed call and is said by us. An image may have at most 2^27 pixels (8K is
-# 2^25); OpenCV's own bound of 2^30 would fill a board's memory.
+# ONNX Runtime's packages report their use to Microsoft unless this is set. OpenCV's and FFmpeg's
+# own messages go to stderr without a time or a camera's name; what matters in them comes back as
+# a failed call, which edgevision reports. An image may have at most 2^27 pixels (8K is 2^25);
+# OpenCV's own bound of 2^30 would fill a board's memory.
 for _name, _value in {
     "ORT_DISABLE_TELEMETRY": "1",
     "OPENCV_LOG_LEVEL": "SILENT",

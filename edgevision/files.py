@@ -112,7 +112,7 @@ class StateFolder:
         except BlockingIOError:
             self.close()
             msg = (
-                f"{path}: expected a state folder of its own, got one that another edgevision "
+                f"{path}: expected an unused state folder, got one that another edgevision "
                 "uses; stop that one, or set state_folder"
             )
             raise StateInUseError(msg) from None

@@ -113,7 +113,7 @@ class BoxCoder(_CardPart):
 class DecoderSpec(BaseModel):
     """Which decoder reads the network's outputs, and what it needs to know.
 
-    Whatever else stands in this section belongs to that decoder, which checks it: it is in
+    The other keys of this section are that decoder's, which checks them: they are in
     `model_extra`.
     """
 
@@ -368,10 +368,10 @@ def parse_labels(path: Path, content: bytes) -> tuple[str, ...]:
     try:
         labels = tuple(content.decode().splitlines())
     except UnicodeDecodeError as error:
-        msg = f"{path}: expected UTF-8 text, one label a line"
+        msg = f"{path}: expected UTF-8 text, one label per line"
         raise ModelError(msg) from error
     if not labels or not all(label.strip() for label in labels):
-        msg = f"{path}: expected one label a line and no empty line"
+        msg = f"{path}: expected one label per line and no empty lines"
         raise ModelError(msg)
     return labels
 
@@ -397,6 +397,8 @@ def _read_bounded(path: Path, limit_bytes: int) -> bytes:
         msg = f"{path}: cannot be read ({error.strerror}): expected a model folder with a card.json"
         raise ModelError(msg) from error
     if len(content) > limit_bytes:
-        msg = f"{path}: expected at most {limit_bytes} bytes, got more: not the file of this model"
+        msg = (
+            f"{path}: expected at most {limit_bytes} bytes, got more: this is not the model's file"
+        )
         raise ModelError(msg)
     return content

@@ -3,7 +3,7 @@
 # sudo systemd/install.sh --remove   remove service and program; --remove --purge: settings too
 #
 # Each version gets its own folder below /opt/edgevision, and a symbolic link selects the one that
-# runs. So a version that cannot be installed, or does not start, leaves the old one running.
+# runs. A version that cannot be installed, or does not start, leaves the old one running.
 set -eu
 
 opt=/opt/edgevision
@@ -36,7 +36,7 @@ done
 
 [ "$(id -u)" = 0 ] || fail "installing a service needs root: sudo $0${*:+ $*}"
 [ -d /run/systemd/system ] || fail "expected a system that runs systemd, found another init system"
-# The installed files must be readable for the service's user, whatever root's umask is.
+# The installed files must be readable by the service's user, whatever root's umask is.
 umask 022
 
 if [ -n "$remove" ]; then
@@ -74,7 +74,7 @@ run_version() {
 [ "$(getconf LONG_BIT)" = 64 ] ||
   say "this system is 32-bit: NumPy replaces ONNX Runtime, and Debian's OpenCV is used"
 
-# Settings. Existing files belong to the user.
+# Settings. Existing files are the user's and are kept.
 mkdir -p "$opt" "$etc"
 [ -e "$etc/config.yaml" ] || install -m 644 "$here/config.yaml" "$etc/config.yaml"
 [ -e "$etc/mqtt_password" ] || install -m 600 /dev/null "$etc/mqtt_password"
@@ -86,7 +86,7 @@ new=$opt/venv-$(date +%Y%m%d-%H%M%S)
 trap '[ "$(readlink -f "$opt/venv")" = "$new" ] || rm -rf "$new"' EXIT
 trap 'exit 130' INT TERM HUP
 say "installing packages into $new (takes minutes on a small board)"
-"$here/systemd/venv.sh" "$new" || fail "the packages could not be installed; see above"
+"$here/systemd/venv.sh" "$new" || fail "the packages cannot be installed; see above"
 
 check "$new" || fail "nothing was installed; fix the faults above, then: sudo $0" $?
 

@@ -47,7 +47,7 @@ if ! [ -x "$venv/bin/pip" ]; then
   "$python" -m venv $site "$venv"
 fi
 
-# An older pip cannot check hashes that stand in a constraints file, so pip comes first.
+# An older pip cannot check hashes in a constraints file, so pip comes first.
 stamp=$(cat "$here/constraints.txt" "$here/pyproject.toml" "$0" | sha256sum)
 stamp="$stamp $here $* ${EDITABLE:-}"
 if [ "${EDITABLE:-}" = 1 ] && [ "$(cat "$venv/edgevision.stamp" 2>/dev/null)" = "$stamp" ]; then

@@ -251,10 +251,10 @@ def test_more_anchors_than_any_network_has_are_refused(fake_model: FakeModel) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "expected one label a line and no empty line"),
-        (b"???\nCat\n\nDog\n", "expected one label a line and no empty line"),
-        (b"???\nCat\n  \nDog\n", "expected one label a line and no empty line"),
-        (b"???\nKatze\xfc\n", "expected UTF-8 text, one label a line"),
+        (b"", "expected one label per line and no empty lines"),
+        (b"???\nCat\n\nDog\n", "expected one label per line and no empty lines"),
+        (b"???\nCat\n  \nDog\n", "expected one label per line and no empty lines"),
+        (b"???\nKatze\xfc\n", "expected UTF-8 text, one label per line"),
     ],
 )
 def test_a_label_file_that_cannot_be_used_is_refused(

@@ -30,11 +30,12 @@ class _Sign:
 
 
 _SIGNS = (
-    _Sign(r"HTTP error 40[13]|failed: 40[13]\b", "unauthorized", "refuses user or password"),
+    _Sign(r"HTTP error 40[13]|failed: 40[13]\b", "unauthorized",
+          "rejects the user name or password"),
     _Sign(r"HTTP error 404|failed: 404\b", "not_found", "has no such path"),
-    _Sign(r"HTTP error [45]\d\d|failed: [45]\d\d\b", "rejected", "refuses to send"),
+    _Sign(r"HTTP error [45]\d\d|failed: [45]\d\d\b", "rejected", "refuses the request"),
     _Sign(r"Connection refused", "port_closed", "nothing listens on this port"),
-    _Sign(r"Failed to resolve hostname", "unknown_host", "no address is known for this host"),
+    _Sign(r"Failed to resolve hostname", "unknown_host", "the host name cannot be resolved"),
     _Sign(r"Port missing in uri", "unknown_host", "expected host or host:port behind ://"),
     _Sign(r"No route to host|unreachable|timed out", "unreachable", "cannot be reached"),
     _Sign(r"(?i)\b(?:ssl|tls|certificate)\b.*(?:error|fail|wrong|verif)|error:.*SSL", "tls",
@@ -73,7 +74,9 @@ def diagnose(messages: str) -> Finding:
             return Finding("unreachable", "does not answer")
         return Finding("no_frames", "answers, but sends no frames")
     if "End of file" in messages:
-        return Finding("wrong_format", "hangs up: expected video, is it another kind of server?")
+        return Finding(
+            "wrong_format", "closes the connection: expected video; is it another kind of server?"
+        )
     return Finding("wrong_format", "sends no video that can be read")
 
 

@@ -133,7 +133,7 @@ class RecordingOpener(Protocol):
     """Opens a source that is not live, in the process and thread that read it."""
 
     def __call__(self, source: str, /, *, fps: float | None) -> FrameSource:
-        """Open `source` as configured; `fps` is a pace in place of its own.
+        """Open `source` as configured; `fps` replaces its own pace.
 
         Raises:
             SourceError: it cannot be opened.

@@ -148,7 +148,7 @@ class CameraReader:
                     return
             except Exception:
                 log.exception("camera %s: unexpected fault", self.name)
-                self._become("offline", "unexpected fault, see the log")
+                self._become("offline", "unexpected fault; see the log")
             self.reconnects += 1
             held_s = (self._clock.monotonic_ns() - opened_ns) / NS_PER_S
             if self.usable > usable and held_s >= STEADY_S:
@@ -165,7 +165,7 @@ class CameraReader:
             if self._stopping.is_set():
                 return
             if self.usable == usable:
-                msg = f"{self.shown_source}: no frame of it can be used"
+                msg = f"{self.shown_source}: none of its frames can be used"
                 raise SourceError(msg)
             if source.fps is not None:  # the last frame is shown for its time, too, before a loop
                 self._keep_pace(due_ns, source.fps)
@@ -253,7 +253,9 @@ class CameraReader:
             device = Path(self._camera.device_path)
             name = stable_name(device)
             if name is not None:
-                log.info("camera %s: %s is also %s, which stays the same", self.name, device, name)
+                log.info(
+                    "camera %s: %s is also %s, a name that stays the same", self.name, device, name
+                )
 
     def _note_fault(self, error: SourceError) -> None:
         """Go offline; or stalled, if a camera that delivered frames fell silent or hung."""

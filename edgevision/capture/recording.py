@@ -80,7 +80,7 @@ class Recording(InThread):
             self._grabbed += 1
             return True
         if self._grabbed == 0:
-            msg = f"{self._shown}: expected a video, but no frame of it can be decoded"
+            msg = f"{self._shown}: expected a video, but none of its frames can be decoded"
             raise SourceError(msg)
         # Containers round their frame count; a file that is cut short lacks more than that.
         expected = self.frame_count or 0
@@ -252,7 +252,9 @@ def read_image(path: Path) -> U8:
         with contextlib.suppress(cv2.error):
             image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        msg = f"{path}: expected a JPEG, PNG or other image OpenCV knows, got something else"
+        msg = (
+            f"{path}: expected a JPEG, PNG or other image that OpenCV can read, got something else"
+        )
         raise BadFrameError(msg)
     return np.asarray(image, np.uint8)
 

@@ -151,8 +151,8 @@ def bench(config: Config, options: BenchOptions) -> None:
             "mean_ms": round(idle.idle_ms, 3),
             "first_ms": round(idle.first_ms, 1),
             "messages": idle.idle_messages,
-            "notes": idle.notes,
-            "refused_notes": idle.refused_notes,
+            "notes": idle.values,
+            "refused_notes": idle.refused_values,
         },
         "memory_mib": round(daemon.memory_bytes / 2**20, 1),
         "peak_memory_mib": round(daemon.peak_memory_bytes / 2**20, 1),
@@ -184,7 +184,7 @@ def _float_ratio(
 ) -> float | None:
     """Return the engine's speed relative to ONNX Runtime's with the float graph, if there is one.
 
-    A model built on this machine has the graph beside it; both run with one thread, in turns.
+    A model built on this machine has the graph beside it; both run with one thread, taking turns.
     """
     path = model.folder / FLOAT_GRAPH
     if not path.exists() or not OnnxRuntimeBackend.is_installed():
@@ -276,7 +276,7 @@ def _machine() -> str:
 
 
 def _measure_idle_turn() -> IdleTurn:
-    """Measure the retained state of 64 cameras that stand still: 8 zones each, 80 labels named."""
+    """Measure the retained state of 64 idle cameras: 8 zones each, 80 labels named."""
     zone = {"polygon": [[0, 0], [1, 0], [1, 1]]}
     zones = {f"zone{number}": zone for number in range(8)}
     cameras = {
@@ -318,7 +318,7 @@ def _print(report: dict[str, Any]) -> None:
     idle = report["idle_turn_64_cameras"]
     table.add_row(
         "idle turn, 64 cameras, 8 zones, 80 labels",
-        f"{idle['mean_ms']:.2f} ms, {idle['messages']} messages, {idle['notes']} topics noted "
+        f"{idle['mean_ms']:.2f} ms, {idle['messages']} messages, {idle['notes']} values stored "
         f"({idle['refused_notes']} refused)",
     )
     table.add_row("daemon's memory, one camera", f"{report['memory_mib']} MiB")

@@ -39,7 +39,7 @@ def check(path: Path, *, as_json: bool) -> None:
         raise placed from None
     for name, camera in config.cameras.items():
         if camera.kind.is_path and not Path(camera.source).exists():
-            err.print(f"{name}: {camera.shown_source} does not exist now", markup=False)
+            err.print(f"{name}: {camera.shown_source} does not exist at present", markup=False)
     if as_json:
         print_json({"valid": True, "faults": [], "config": config.model_dump(mode="json")})
         return

@@ -100,7 +100,7 @@ def _watch_daemon(port: int, options: DemoOptions) -> Seen:
             _drain(view, arrived)
             client.stop()
         if status != 0:
-            msg = f"the daemon ended with status {status}: {daemon.last_log_line()}"
+            msg = f"the daemon exited with status {status}: {daemon.last_log_line()}"
             raise BackendError(msg)
     return view.seen
 

@@ -64,13 +64,15 @@ ModelOption = Annotated[
 
 MinScore = Annotated[
     float | None,
-    typer.Option(min=0.001, max=0.999, help="Lowest score, instead of all configured ones."),
+    typer.Option(
+        min=0.001, max=0.999, help="Lowest score to report, instead of the configured ones."
+    ),
 ]
 
 Recording = Annotated[Path, typer.Argument(help="A video file or a folder of images.")]
 
 CameraOption = Annotated[
-    str, typer.Option(help="Camera of the configuration whose settings apply.")
+    str, typer.Option(help="Camera in the configuration whose settings apply.")
 ]
 
 app.add_typer(model_app, name="model", rich_help_panel=MODELS)
@@ -215,7 +217,7 @@ def replay(
         typer.Option(help="Compare the events with this stored run; exit status 1 if any differ."),
     ] = None,
     tolerance_ms: Annotated[
-        float, typer.Option(min=0, help="Events that moved by at most this much count as equal.")
+        float, typer.Option(min=0, help="Events that moved by no more than this count as equal.")
     ] = 200.0,
     mqtt: Annotated[bool, typer.Option("--mqtt", help="Publish instead of printing.")] = False,
     events: Annotated[
@@ -282,7 +284,7 @@ def bench(
     config: OptionalConfig = None,
     model: ModelOption = None,
     threads: Annotated[str, typer.Option(help="Thread counts to compare, as in 1,2,4.")] = "",
-    frames: Annotated[int, typer.Option(min=10, help="Frames to measure over.")] = 200,
+    frames: Annotated[int, typer.Option(min=10, help="Number of frames to measure.")] = 200,
     backend: Annotated[
         Literal["auto", "onnxruntime", "numpy"] | None,
         typer.Option(help="Inference engine instead of the configured one."),
@@ -306,7 +308,7 @@ def _recording(settings: Config, recording: Path, camera: str, *, configured: bo
     own = settings.cameras.get(camera)
     if own is None and camera != REPLAYED:
         known = ", ".join(settings.cameras) if configured else "none without --config"
-        msg = f"--camera: expected a camera of the configuration ({known}), got {camera!r}"
+        msg = f"--camera: expected a camera in the configuration ({known}), got {camera!r}"
         raise UsageError(msg)
     source = CameraConfig.model_validate({"source": str(recording.absolute())})
     return source if own is None else own.model_copy(update={"source": source.source})

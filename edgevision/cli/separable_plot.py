@@ -111,7 +111,7 @@ def _plot_speedups(axes: Axes, measured: Sequence[Measured]) -> None:
         )
     axes.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
     axes.set_ylim(bottom=0)
-    axes.set_title("How many times less the separable one needs", fontsize=11)
+    axes.set_title("Saving of the separable convolution (times)", fontsize=11)
     axes.legend(frameon=False, loc="lower right")
 
 

@@ -59,7 +59,7 @@ class FilterConfig(Section):
         for low, high in (("min_area", "max_area"), ("min_ratio", "max_ratio")):
             a, b = getattr(self, low), getattr(self, high)
             if a is not None and b is not None and a > b:
-                msg = f"expected {low} at most {high}, got {a:g} and {b:g}"
+                msg = f"expected {low} to be at most {high}, got {a:g} and {b:g}"
                 raise ValueError(msg)
         return self
 
@@ -70,7 +70,7 @@ class DetectionConfig(Section):
     min_score: Score = 0.4
     """Objects below this score are not published."""
     label_min_score: dict[str, Score] = Field(default_factory=dict)
-    """Scores of single labels, in place of min_score: {Person: 0.5}."""
+    """Scores for individual labels, in place of min_score: {Person: 0.5}."""
     labels: tuple[str, ...] | None = None
     """Only these labels; default: all labels of the model."""
     nms_iou: Score = 0.6
@@ -133,10 +133,10 @@ class LineConfig(Section):
     def _possible(self) -> LineConfig:
         (x0, y0), (x1, y1) = self.points
         if abs(x1 - x0) + abs(y1 - y0) < 1e-3:
-            msg = f"expected two ends apart from each other, got {list(map(list, self.points))}"
+            msg = f"expected two different ends, got {list(map(list, self.points))}"
             raise ValueError(msg)
         if self.from_side == self.to_side:
-            msg = f"expected two names of sides, got {self.from_side!r} for both"
+            msg = f"expected a different name for each side, got {self.from_side!r} for both"
             raise ValueError(msg)
         return self
 
@@ -217,7 +217,7 @@ class CameraConfig(Section):
     height: Pixels | None = None
     """Height requested from a device, in pixels."""
     fps: Annotated[float, Field(strict=True, gt=0, le=1000)] | None = None
-    """Rate requested from a device; pace of a recording or image folder in place of its own."""
+    """Rate requested from a device; for a recording or image folder, the pace to play it at."""
     pixel_format: Annotated[str, Field(pattern=r"^[A-Z0-9]{4}$")] | None = None
     """Four-character code requested from a device; most USB cameras need MJPG above 640x480."""
     rotation: Literal[0, 90, 180, 270] = 0

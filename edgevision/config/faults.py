@@ -28,7 +28,7 @@ KeyPath: TypeAlias = tuple[str, ...]
 # Texts for the patterns of settings, and for the first part of pydantic's error types.
 _PATTERNS = {
     r"^[a-z0-9][a-z0-9_-]{0,63}$": "1 to 64 lower-case letters, digits, - or _",
-    r"^[^/@\s]+$": "a host name or address alone, without mqtt:// and port",
+    r"^[^/@\s]+$": "a host name or address alone, without mqtt:// or a port",
     r"^[A-Z0-9]{4}$": "four capital letters or digits such as MJPG",
 }
 
@@ -37,7 +37,7 @@ _EXPECTED = {
     "float": "a number",
     "bool": "true or false",
     "string_type": "text",
-    "string_unicode": "text without halves of surrogate pairs",
+    "string_unicode": "text without unpaired surrogates",
     "string_too_short": "at least {min_length} character",
     "string_too_long": "at most {max_length} characters",
     "path_type": "a path",
@@ -120,7 +120,7 @@ class Fault:
     def _expected(self) -> str:
         kind, context = self._type, self._context
         if kind == "invalid_key" or (self._is_key and kind == "string_type"):
-            return "text, in quotes if need be, as a key"
+            return "text as a key, in quotes if necessary"
         if kind == "string_pattern_mismatch":
             return _PATTERNS.get(context["pattern"], f"text like {context['pattern']}")
         for prefix, expected in _EXPECTED.items():
@@ -146,7 +146,7 @@ def scene_faults(model: Model, config: Config) -> Iterator[str]:
                 yield from label_faults(model, f"{key}.labels", section.labels or ())
                 for label in section.labels or ():
                     if looked_for is not None and label not in looked_for:
-                        expected = f"expected labels that are looked for ({', '.join(looked_for)})"
+                        expected = f"expected labels that are detected ({', '.join(looked_for)})"
                         yield f"{key}.labels: {expected}, got {label!r}; see detection.labels"
         for own, zone in camera.zones.items():
             yield from label_faults(model, f"cameras.{name}.zones.{own}.filters", zone.filters)
@@ -188,7 +188,7 @@ def shown(value: object, path: KeyPath = ()) -> str:
     try:
         text = redact_url(repr(value))
     except ValueError:  # Python's limit for the digits of a whole number
-        text = "a number of thousands of digits"
+        text = "a number with thousands of digits"
     if hidden or "password" in text.lower():
         return "something else"
     return text if len(text) <= 80 else f"{text[:77]}…"

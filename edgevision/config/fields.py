@@ -21,12 +21,12 @@ def resolve(path: Path, info: ValidationInfo) -> Path:
     """Return a path relative to the configuration file's folder; `~` is a home folder."""
     base: Path = (info.context or {}).get("folder", Path())
     if "\0" in str(path):
-        msg = "expected a path without zero characters, got one with them"
+        msg = "expected a path without NUL characters, got one with some"
         raise ValueError(msg)
     try:
         return base / path.expanduser()
     except RuntimeError:
-        msg = f"expected the home folder of a user of this machine, got {path.parts[0]}"
+        msg = f"expected the home folder of a user on this machine, got {path.parts[0]}"
         raise ValueError(msg) from None
 
 

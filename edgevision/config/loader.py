@@ -149,7 +149,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         before = (mark.buffer or "")[: mark.pointer].rpartition("\n")[2] if mark else ""
         if "password" in before.lower():  # the parser may quote what follows
             problem = problem.partition("'")[0].rstrip()
-        fault = f"{path.name}:{line}: expected YAML, got a fault: {problem}"
+        fault = f"{path.name}:{line}: expected valid YAML, got an error: {problem}"
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         fault = f"{path.name}:{line}: expected text, got the character {error.character:#06x}"
@@ -172,7 +172,7 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError):  # from its own number and date code
             kind = node.tag.rpartition(":")[2]
-            problem = f"no {kind} can be read from this"
+            problem = f"this cannot be read as {kind}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
 
 

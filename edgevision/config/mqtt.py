@@ -16,7 +16,7 @@ _MqttVersion = Literal["auto", "5", "3.1.1"]
 def no_wildcards(prefix: str) -> str:
     """Return the first part of topics, if messages can be published under it."""
     if re.search(r"[+#\x00]", prefix) or prefix.startswith(("/", "$")) or prefix.endswith("/"):
-        msg = f"expected an MQTT topic without + # and without / at its ends, got {prefix!r}"
+        msg = f"expected an MQTT topic without + or #, and without / at either end, got {prefix!r}"
         raise ValueError(msg)
     return prefix
 
@@ -30,7 +30,7 @@ class TlsConfig(Section):
     ca_file: FilePath | None = None
     """CA certificates (PEM); default: the system's."""
     cert_file: FilePath | None = None
-    """Client certificate (PEM), where the broker asks for one."""
+    """Client certificate (PEM), if the broker asks for one."""
     key_file: FilePath | None = None
     """Private key of cert_file (PEM)."""
 
@@ -51,7 +51,7 @@ class MqttConfig(Section):
     port: Annotated[int, Field(strict=True, ge=1, le=65535)] | None = None
     """Broker's port; default: 1883, with tls 8883."""
     username: Annotated[str, Field(min_length=1)] | None = None
-    """User name at the broker."""
+    """User name for the broker."""
     password: SecretStr | None = None
     """Password; better set EDGEVISION_MQTT__PASSWORD, password_file or a systemd credential."""
     password_file: FilePath | None = None
@@ -59,7 +59,7 @@ class MqttConfig(Section):
     tls: Annotated[TlsConfig | None, may_be_empty(TlsConfig)] = None
     """TLS; `tls: {}` verifies against the system's CAs."""
     allow_plaintext: bool = False
-    """Connect without TLS to a broker on another machine: anyone on the network can read along."""
+    """Connect without TLS to a broker on another machine: anyone on the network can listen in."""
     protocol: Annotated[
         _MqttVersion, BeforeValidator(as_text, json_schema_input_type=_MqttVersion | Literal[5])
     ] = "auto"
@@ -81,7 +81,7 @@ class MqttConfig(Section):
             msg = "expected password or password_file, got both"
             raise ValueError(msg)
         if (self.password or self.password_file) and not self.username:
-            msg = "expected username beside a password, got none"
+            msg = "expected username with a password, got none"
             raise ValueError(msg)
         if not (self.tls or self.allow_plaintext or is_loopback(self.host)):
             msg = (

@@ -263,7 +263,7 @@ def _with_overrides(
         elif setting.camera is not None and setting.camera not in config.cameras:
             dropped[setting] = f"there is no camera {setting.camera}"
         elif now != override.replaced:
-            dropped[setting] = "the file has another value than before"
+            dropped[setting] = "the value in the file has changed since then"
         else:
             try:
                 result = setting.put(result, override.value)

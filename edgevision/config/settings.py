@@ -75,7 +75,7 @@ class MetricsConfig(Section):
     interval_s: Annotated[float, Field(strict=True, ge=0.5, le=3600)] = 10.0
     """Seconds between two metrics messages."""
     window_s: Annotated[float, Field(strict=True, ge=1, le=600)] = 10.0
-    """Window of the rates: a camera without a frame for this long reads 0.0 fps."""
+    """Window for measuring rates: a camera without a frame for this long reads 0.0 fps."""
 
 
 class OutboxConfig(Section):
@@ -86,7 +86,7 @@ class OutboxConfig(Section):
     max_bytes: Annotated[int, Field(strict=True, ge=1 << 20, le=1 << 30)] = 16 << 20
     """Size of their topics and payloads, in bytes."""
     max_age_s: Annotated[float, Field(strict=True, ge=60, le=366 * 86400)] = 7 * 86400.0
-    """How long an event may wait, in seconds during which the service runs."""
+    """How long an event may wait, in seconds of the service's running time."""
 
 
 def default_device() -> str:
@@ -121,7 +121,7 @@ class Config(Section):
     """Folder for state that must survive a restart; default: $STATE_DIRECTORY, which systemd sets,
     else ~/.local/state/edgevision/<device>."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Lowest level that is logged; changes of state are info, single frames debug."""
+    """Lowest level that is logged; changes of state are info, individual frames debug."""
     runtime: Annotated[RuntimeConfig, may_be_empty(RuntimeConfig)] = RuntimeConfig()
     detection: Annotated[DetectionConfig, may_be_empty(DetectionConfig)] = DetectionConfig()
     mqtt: Annotated[MqttConfig, may_be_empty(MqttConfig)] = MqttConfig()
@@ -145,14 +145,16 @@ class Config(Section):
     def _possible(self) -> Config:
         reserved = sorted(RESERVED_CAMERA_NAMES & self.cameras.keys())
         if reserved:
-            msg = f"expected another camera name, got {reserved[0]!r}, which is a topic level"
+            msg = f"expected a camera name that is not a topic level, got {reserved[0]!r}"
             raise ValueError(msg)
         users: dict[str, str] = {}
         for name, camera in self.cameras.items():
             if camera.enabled and camera.kind.is_device:
                 first = users.setdefault(camera.device_path, name)
                 if first != name:
-                    msg = f"expected one camera a device, got {first} and {name} on {camera.source}"
+                    msg = (
+                        f"expected one camera per device, got {first} and {name} on {camera.source}"
+                    )
                     raise ValueError(msg)
         return self
 

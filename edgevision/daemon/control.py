@@ -62,22 +62,22 @@ _MAX_ERROR_CHARACTERS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The service is to end."""
+    """The service must stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """The configuration file is to be read again."""
+    """The configuration file must be read again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A connection was made, or Home Assistant has started: all state is to be published."""
+    """A connection was made, or Home Assistant has started: all state must be published."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneChanged:
-    """Events of a camera were recorded: its counts may be others."""
+    """Events of a camera were recorded: its counts may have changed."""
 
     camera: str
 
@@ -88,7 +88,7 @@ class ArrivedRequest:
 
     Attributes:
         prefix: of the topics it was made under, and is answered under.
-        verb: last level of its topic; None if that can be no verb.
+        verb: last level of its topic; None if that cannot be a verb.
         payload: at most one byte more than a request may have.
         retained: whether the broker keeps it.
     """
@@ -188,7 +188,7 @@ class Service(Protocol):
     restart_reasons: tuple[str, ...]
     """What the configuration file asks for that only a restart can change."""
     file_config: Config
-    """The configuration as its file says, without what requests have changed."""
+    """The configuration as in its file, without changes by requests."""
 
     @property
     def config(self) -> Config:
@@ -236,7 +236,7 @@ class Service(Protocol):
 
 
 class ControlHandler:
-    """Executes requests and publishes a response to each. Main thread only, but for `accept`.
+    """Executes requests and publishes a response to each. Main thread only, except `accept`.
 
     Attributes:
         unanswered: how many responses the connection did not take in time.
@@ -267,7 +267,7 @@ class ControlHandler:
         self._unsent: deque[tuple[int, Message]] = deque()
 
     def accept(self, message: Message) -> ArrivedRequest | None:
-        """Return a message as a request; None if it is none. For the network thread.
+        """Return a message as a request; None if it is not one. For the network thread.
 
         A broker may send anything on any topic.
         """
@@ -284,12 +284,12 @@ class ControlHandler:
         self._publish(arrived.prefix, arrived.verb, self._respond(arrived))
 
     def answer_refused(self, overflow: int) -> None:
-        """Publish one response to so many requests that were refused; none if it is 0."""
+        """Publish one response to this many refused requests; none if it is 0."""
         if overflow and not self._flooded:
-            log.warning("control: requests are refused: more than %d wait", MAX_WAITING)
+            log.warning("control: requests are refused: more than %d are waiting", MAX_WAITING)
         self._flooded = bool(overflow)
         if overflow:
-            error = f"expected at most {MAX_WAITING} requests at once, got {overflow} more: refused"
+            error = f"expected at most {MAX_WAITING} waiting requests, got {overflow} more: refused"
             self._publish(self._service.config.prefix, None, self._error(None, error))
 
     def send_unsent(self) -> None:
@@ -316,7 +316,7 @@ class ControlHandler:
             return self._error(arrived.verb, "; ".join(str(error).splitlines()), transaction)
         except Exception as error:  # a request must not end the service
             log.exception("control: %s failed", arrived.verb)
-            fault = f"unexpected fault: {type(error).__name__}; the log says more"
+            fault = f"unexpected fault: {type(error).__name__}; see the log"
             return self._error(arrived.verb, fault, transaction)
         if request.verb not in {"info", "snapshot"}:
             log.info("control: %s done", request.verb)

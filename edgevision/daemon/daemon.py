@@ -30,10 +30,10 @@ from edgevision.daemon.control import (
     SceneChanged,
     Stop,
 )
-from edgevision.daemon.metrics import Telemetry
+from edgevision.daemon.metrics import MetricsPublisher
 from edgevision.daemon.retained_state import RetainedState, Subject
 from edgevision.daemon.runtime import Runtime, Session, changes_between, make_encoder
-from edgevision.daemon.uplink import Uplink, count_notes, counts_in, messages_in
+from edgevision.daemon.uplink import Uplink, counter_values, counts_in, messages_in
 from edgevision.daemon.watchdog import Progress, SystemdNotifier
 from edgevision.detection.snapshot import whole_picture
 from edgevision.errors import ConfigError, EdgevisionError, RestartError, SourceError
@@ -76,8 +76,8 @@ class Daemon:
     """The whole service under one configuration, which SIGHUP or a request may change.
 
     Attributes:
-        runtime: what works under the present configuration.
-        file_config: the same configuration as its file says, without what requests have changed.
+        runtime: what runs under the present configuration.
+        file_config: the configuration as in its file, without changes by requests.
         uplink: the MQTT link.
         cameras: those of the configuration.
         restart_reasons: what the file asks for that only a restart can change.
@@ -107,7 +107,7 @@ class Daemon:
         self._systemd = SystemdNotifier()
         watchdog_s = self._systemd.watchdog_s
         self._hang_s = watchdog_s / 2 if watchdog_s else HANG_S
-        self._telemetry = Telemetry(self._clock)
+        self._metrics = MetricsPublisher(self._clock)
         self._mailbox = Mailbox(self._clock)
         # Whether everything is to be published again; for the main thread alone.
         self._everything_due = False
@@ -125,11 +125,11 @@ class Daemon:
         # Events come from any thread, and none may fall between two uplinks.
         self._uplink_lock = threading.Lock()
         self.uplink = self._make_uplink(config, loaded)
-        notes = self.uplink.notes()
-        self._left_open = messages_in(notes)
-        self.runtime = Runtime.build(config, loaded, self._session, counts_in(notes))
+        stored = self.uplink.stored_values()
+        self._left_open = messages_in(stored)
+        self.runtime = Runtime.build(config, loaded, self._session, counts_in(stored))
         self._subject = self._make_subject()
-        self._state = RetainedState(notes)
+        self._state = RetainedState(stored)
         self._control = ControlHandler(self, self._overrides, send=self._answer, clock=self._clock)
         self._sinks = Sinks.build(config, self._ask)
         self.cameras = CameraSet(
@@ -254,7 +254,7 @@ class Daemon:
         progress = self._progress()
         stuck = progress.stuck(self._clock.monotonic_ns(), self._hang_s)
         self._publish_state(stuck)
-        self._telemetry.publish_due(
+        self._metrics.publish_due(
             self.uplink,
             self.cameras,
             self._frames.slots,
@@ -303,7 +303,7 @@ class Daemon:
         self._frames.stop_soon()
         self.cameras.stop(STOP_S / 3)
         self._frames.stop(max(0.0, until_s - time.monotonic()))
-        self._telemetry.publish(self.uplink, self.cameras, self._frames.slots)
+        self._metrics.publish(self.uplink, self.cameras, self._frames.slots)
         for tracker in self.runtime.trackers.values():
             tracker.retire("stopped")
         for camera in self.cameras:
@@ -327,7 +327,7 @@ class Daemon:
             EdgevisionError: it cannot be put in force.
         """
         if self._file is None:
-            msg = "expected a configuration file to read again, got none at the start"
+            msg = "expected a configuration file to reload, got none: start the service with one"
             raise ConfigError(msg)
         try:
             config = load_config(self._file, os.environ)
@@ -420,7 +420,8 @@ class Daemon:
         state = source.state()
         if state.status not in DELIVERING:
             msg = (
-                f"camera: expected one that delivers, got {camera}, {state.status}: {state.reason}"
+                f"camera: expected one that delivers frames, got {camera}, {state.status}: "
+                f"{state.reason}"
             )
             raise SourceError(msg)
         settings = self.config.snapshots
@@ -440,4 +441,4 @@ class Daemon:
         self._state.scene_changed(camera)
 
     def _keep_count(self, count: LineCount) -> None:
-        self.uplink.record(None, count_notes(count))
+        self.uplink.record(None, counter_values(count))

@@ -39,7 +39,7 @@ _THROTTLED_BITS = {
 }
 
 
-class Telemetry:
+class MetricsPublisher:
     """Publishes metrics when they are due."""
 
     def __init__(self, clock: Clock) -> None:
@@ -56,7 +56,7 @@ class Telemetry:
         *,
         interval_s: float,
     ) -> None:
-        """Publish if the interval has passed; a late one does not hurry the next."""
+        """Publish if the interval has passed; a late one does not bring the next forward."""
         now_ns, interval_ns = self._clock.monotonic_ns(), round(interval_s * NS_PER_S)
         if now_ns - self._sent_ns >= interval_ns:
             self._sent_ns = max(self._sent_ns + interval_ns, now_ns - interval_ns)

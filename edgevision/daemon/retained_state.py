@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgevision import __version__
 from edgevision.clock import SystemClock
-from edgevision.daemon.uplink import Uplink, count_notes
+from edgevision.daemon.uplink import Uplink, counter_values
 from edgevision.events import DELIVERING, CameraState, EventIds, Occupancy
 from edgevision.integrations import frigate
 from edgevision.integrations.frigate import FrigateBridge
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Which entities were announced to Home Assistant, so that those that are no more are removed.
-ENTITIES_NOTE = "homeassistant"
-# Before a topic on which something was retained: once it is no longer wanted it is removed, also
-# after a restart.
-NOTE = "topic/"
-# Value of such a note where the topic is the count of a label that no configuration names, but
+# Key of the entities announced to Home Assistant, so that those that no longer exist are removed.
+ENTITIES_KEY = "homeassistant"
+# Prefix of keys, with a topic on which something was retained: once it is no longer wanted it is
+# removed, even after a restart.
+TOPIC = "topic/"
+# Value of such a key where the topic is the count of a label that no configuration names, but
 # that was seen: its count stays and reads 0 after a restart.
 SEEN = b"seen"
 
@@ -61,7 +61,7 @@ class CameraObjects(Protocol):
         """Return the objects that are published as new and have not ended."""
 
     def line_counts(self) -> tuple[LineCount, ...]:
-        """Return how often each line has been crossed; nothing before the first frame."""
+        """Return how many times each line has been crossed; nothing before the first frame."""
 
     def reset_due(self, at_local: datetime, keep: Callable[[LineCount], None]) -> None:
         """Reset the counters whose `reset_at` has passed; `keep` gets each of them."""
@@ -118,12 +118,12 @@ class RetainedState:
         problems: what is wrong with the service, as text.
     """
 
-    def __init__(self, notes: Mapping[str, bytes]) -> None:
+    def __init__(self, values: Mapping[str, bytes]) -> None:
         """Start from what an earlier run has left at the broker."""
         self.problems: tuple[str, ...] = ()
         self._announced: tuple[str, ...] | None = None
-        self._topics = RetainedTopics(notes)
-        self._entities = decode_announced(notes.get(ENTITIES_NOTE))
+        self._topics = RetainedTopics(values)
+        self._entities = decode_announced(values.get(ENTITIES_KEY))
         # All that follows from one configuration; None before the first turn.
         self._config: Config | None = None
         self._frigate: FrigateBridge | None = None
@@ -140,7 +140,7 @@ class RetainedState:
         self._uncounted: dict[str, int] = {}
 
     def scene_changed(self, camera: str) -> None:
-        """Look at a camera's counts in the next turn: events were recorded or a line was reset."""
+        """Check a camera's counts in the next turn: events were recorded or a line was reset."""
         self._changed.add(camera)
 
     def turn(
@@ -181,7 +181,7 @@ class RetainedState:
         cameras: Iterable[ObservedCamera],
         state: CameraState,
     ) -> None:
-        """Publish that no camera is read any more, and how many objects are left."""
+        """Publish that cameras are no longer read, and how many objects are left."""
         if subject.config is not self._config:
             self._configure(uplink, subject)
         for camera in cameras:
@@ -242,7 +242,7 @@ class RetainedState:
     def _follow_cameras(
         self, uplink: Uplink, subject: Subject, cameras: Iterable[ObservedCamera]
     ) -> dict[str, CameraState]:
-        """Record each change of a camera's state; where no frame comes any more, objects end."""
+        """Record each change of a camera's state; where frames have stopped, objects end."""
         changes: dict[str, CameraState] = {}
         for camera in cameras:
             last, state = camera.published_state, camera.state_to_publish()
@@ -263,12 +263,12 @@ class RetainedState:
         self._statuses_changed = True
 
     def _reset_lines(self, uplink: Uplink, subject: Subject, at_local: datetime) -> None:
-        """Reset the counters for which it is the hour."""
+        """Reset the counters that are due."""
 
         def keep(count: LineCount) -> None:
-            uplink.record(None, count_notes(count))
+            uplink.record(None, counter_values(count))
             self._changed.add(count.camera)
-            log.info("camera %s: line %s counts from 0 again", count.camera, count.line)
+            log.info("camera %s: line %s starts from 0 again", count.camera, count.line)
 
         for name in self._resetting:
             subject.objects[name].reset_due(at_local, keep)
@@ -287,7 +287,7 @@ class RetainedState:
         self._topics.publish(uplink.record, everything=everything)
 
     def _read_scene(self, encoder: Encoder, objects: CameraObjects) -> None:
-        """Encode the counts of a camera that are others than before."""
+        """Encode the counts of a camera that have changed."""
         for each in objects.occupancy():
             place = (each.camera, each.zone, each.label)
             before = self._counts.get(place)
@@ -301,7 +301,7 @@ class RetainedState:
                 self._topics.want(encoder.line_count(count))
 
     def _read_pictures(self, uplink: Uplink) -> None:
-        """Note the topics that have got their first picture."""
+        """Record the topics that have received their first picture."""
         added = uplink.pictures.take_new_topics()
         if added:
             uplink.pictures.keep_only(self._pictures)
@@ -337,11 +337,11 @@ class RetainedState:
             previous=self._entities,
         )
         self._entities = found.announced
-        uplink.record(None, {ENTITIES_NOTE: encode_announced(found.announced)})
+        uplink.record(None, {ENTITIES_KEY: encode_announced(found.announced)})
         if found.left_out:
             log.warning(
-                "Home Assistant: %d entities do not fit and are left out; name the "
-                "labels you need: homeassistant.labels",
+                "Home Assistant: %d entities exceed the limit and are left out; list the "
+                "labels you need in homeassistant.labels",
                 found.left_out,
             )
         # An empty one removes a device, which `RetainedTopics` does itself.
@@ -349,10 +349,10 @@ class RetainedState:
 
 
 class RecordMessage(Protocol):
-    """Where messages go that must not be lost."""
+    """Takes messages that must not be lost."""
 
-    def __call__(self, message: Message | None, notes: Mapping[str, bytes | None], /) -> None:
-        """Store a message, if there is one, together with notes."""
+    def __call__(self, message: Message | None, values: Mapping[str, bytes | None], /) -> None:
+        """Store a message, if there is one, together with key-values."""
         ...
 
 
@@ -363,10 +363,10 @@ class RetainedTopics:
         seen: topics of counts that are not configured but were seen once, in this run or before.
     """
 
-    def __init__(self, notes: Mapping[str, bytes]) -> None:
+    def __init__(self, values: Mapping[str, bytes]) -> None:
         """Start with the topics of earlier runs; nothing is wanted yet."""
-        self._known = {key.removeprefix(NOTE) for key in notes if key.startswith(NOTE)}
-        self.seen = {topic for topic in self._known if notes[NOTE + topic] == SEEN}
+        self._known = {key.removeprefix(TOPIC) for key in values if key.startswith(TOPIC)}
+        self.seen = {topic for topic in self._known if values[TOPIC + topic] == SEEN}
         self._wanted: dict[str, Message] = {}
         self._published: dict[str, bytes] = {}
         self._held: frozenset[str] = frozenset()
@@ -409,13 +409,13 @@ class RetainedTopics:
         for topic in self._wanted if everything else self._due:
             message = self._wanted[topic]
             if everything or self._published.get(topic) != message.payload:
-                note = SEEN if topic in self.seen else b""
-                record(message, {} if topic in self._known else {NOTE + topic: note})
+                value = SEEN if topic in self.seen else b""
+                record(message, {} if topic in self._known else {TOPIC + topic: value})
                 self._published[topic] = message.payload
                 self._known.add(topic)
         self._due = {}
         for topic in self._used - self._known:
-            record(None, {NOTE + topic: b""})
+            record(None, {TOPIC + topic: b""})
             self._known.add(topic)
         self._used = set()
         if self._removals_due:
@@ -424,7 +424,7 @@ class RetainedTopics:
 
     def _remove(self, record: RecordMessage) -> None:
         for topic in sorted(self._known - self._wanted.keys() - self._held):
-            record(Message(topic, b"", qos=1, retain=True), {NOTE + topic: None})
+            record(Message(topic, b"", qos=1, retain=True), {TOPIC + topic: None})
             self._known.discard(topic)
             self.seen.discard(topic)
             self._published.pop(topic, None)
@@ -439,16 +439,16 @@ class IdleTurn:
         idle_ms: mean duration of the turns after it.
         first_messages: how many messages the first turn recorded.
         idle_messages: how many all the turns after it recorded.
-        notes: how many notes are kept for it all.
-        refused_notes: how many did not fit.
+        values: how many key-values are stored for it all.
+        refused_values: how many exceeded the bounds.
     """
 
     first_ms: float
     idle_ms: float
     first_messages: int
     idle_messages: int
-    notes: int
-    refused_notes: int
+    values: int
+    refused_values: int
 
 
 def measure_idle_turn(
@@ -466,7 +466,7 @@ def measure_idle_turn(
     at = clock.wall()
     ids = EventIds(at)
     encoder = Encoder(config, model_name="m", backend_name="b", started_at=at, event_ids=ids)
-    uplink = _UplinkOfNotes(
+    uplink = _RecordingUplink(
         config,
         encoder,
         folder=folder,
@@ -496,8 +496,8 @@ def measure_idle_turn(
         idle_ms=idle_ns / 1e6 / turns,
         first_messages=first,
         idle_messages=uplink.recorded - first,
-        notes=len(uplink.kept.values),
-        refused_notes=uplink.kept.refused,
+        values=len(uplink.kept.values),
+        refused_values=uplink.kept.refused,
     )
 
 
@@ -563,14 +563,14 @@ class _StillCamera:
         return self.is_in
 
 
-class _UplinkOfNotes(Uplink):
+class _RecordingUplink(Uplink):
     """An MQTT link that counts what is recorded and sends nothing."""
 
     recorded = 0
 
-    def record(self, message: Message | None, notes: Mapping[str, bytes | None]) -> None:
+    def record(self, message: Message | None, values: Mapping[str, bytes | None]) -> None:
         self.recorded += message is not None
-        self.kept.take(notes)
+        self.kept.take(values)
 
     @cached_property
     def kept(self) -> KeyValues:

@@ -1,4 +1,4 @@
-"""What works under one configuration: the loaded model and a pipeline for each camera."""
+"""What runs under one configuration: the loaded model and a pipeline for each camera."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def make_encoder(config: Config, loaded: LoadedModel, session: Session) -> Encod
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What works under one configuration.
+    """What runs under one configuration.
 
     Attributes:
         config: the configuration in force.
@@ -168,13 +168,13 @@ class Changes:
 
 
 def changes_between(old: Config, new: Config) -> Changes:
-    """Return what changes. A camera goes on while only what is made of its frames differs.
+    """Return what changes. A camera continues if only the processing of its frames differs.
 
     Raises:
         RestartError: a key differs that only a restart can change.
     """
     fixed = [
-        f"{key}: expected the same as before, got a new one: systemctl restart edgevision"
+        f"{key}: expected no change, got a new value; apply it with: systemctl restart edgevision"
         for key in _FIXED
         if getattr(old, key) != getattr(new, key)
     ]

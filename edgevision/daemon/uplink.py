@@ -1,9 +1,9 @@
 """The MQTT link: one connection to the broker, telemetry straight over it, facts by the outbox.
 
-Also what goes through it in a form of its own: pictures, kept in memory until they are sent, and
-notes, the key-values of the outbox that are stored in one transaction with the messages they
-belong to. Two kinds of notes are here: messages that the next start publishes should this run break
-off, and the counters of lines, which survive a restart.
+Also what goes through it in its own form: pictures, kept in memory until they are sent, and the
+outbox's key-values, which are stored in one transaction with the messages they belong to. Two
+kinds are written here: messages that the next start publishes if this run is interrupted, and the
+counters of lines, which survive a restart.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ OUTBOX_FILE = "outbox.sqlite"
 # Of pictures in memory, topics and payloads together.
 MAX_BYTES = 16 << 20
 
-# Key of a note: before the id of an object that has not ended, its `end` in case this run breaks
-# off; before camera and line, the line's counter.
+# Prefixes of keys. With the id of an object that has not ended: its `end`, in case this run is
+# interrupted; with camera and line: the line's counter.
 OPEN = "open/"
-NOTE = "line/"
-# Of the line of JSON before the payload in a note of a message.
+COUNTER = "line/"
+# Of the line of JSON before the payload in a stored message.
 _LONGEST_HEAD = 1 << 18
 
 
@@ -158,13 +158,13 @@ class Uplink:
         """Publish one frame's detections; False if they were not taken."""
         return self._client.send(self.encoder.detections(result))
 
-    def notes(self) -> dict[str, bytes]:
-        """Return the notes that are stored; call it before `start`."""
-        return self._publisher.notes()
+    def stored_values(self) -> dict[str, bytes]:
+        """Return the stored key-values; call it before `start`."""
+        return self._publisher.stored_values()
 
-    def record(self, message: Message | None, notes: Mapping[str, bytes | None]) -> None:
-        """Store what must not be lost, a message together with notes, and send it."""
-        self._publisher.record(message, notes)
+    def record(self, message: Message | None, values: Mapping[str, bytes | None]) -> None:
+        """Store what must not be lost, a message together with key-values, and send it."""
+        self._publisher.record(message, values)
 
     def camera_event(self, camera: str, state: CameraState, previous: CameraState | None) -> None:
         """Record that a camera's state has changed: each change counts."""
@@ -173,18 +173,18 @@ class Uplink:
     def record_event(self, event: Event, line_counts: Iterable[LineCount]) -> None:
         """Record what has happened to an object.
 
-        With it go a note of its `end`, which the next start publishes if this run breaks off, and
-        the counter of a line that was crossed.
+        Stored with it are its `end`, which the next start publishes if this run is interrupted,
+        and the counter of a line that was crossed.
         """
-        notes: dict[str, bytes | None] = {}
+        values: dict[str, bytes | None] = {}
         if isinstance(event, ObjectEvent):
             closing = self.encoder.closing(event.after)
-            notes[OPEN + event.after.id] = None if event.kind == "end" else note_of(closing)
+            values[OPEN + event.after.id] = None if event.kind == "end" else value_of(closing)
         elif isinstance(event, LineEvent):
             for count in line_counts:
                 if count.line == event.line:
-                    notes.update(count_notes(count))
-        self._publisher.record(self.encoder.event(event), notes)
+                    values.update(counter_values(count))
+        self._publisher.record(self.encoder.event(event), values)
         if self._frigate and isinstance(event, ObjectEvent):
             self._record_for_frigate(event)
 
@@ -202,7 +202,8 @@ class Uplink:
             jpeg = snapshot(frame.image, found, self._snapshots)
         except Exception:  # whatever is wrong with the image, its events are recorded
             if not self.pictures.failed:
-                log.exception("camera %s: no picture of a %s", state.camera, state.label)
+                text = "camera %s: no picture could be made of a %s"
+                log.exception(text, state.camera, state.label)
             self.pictures.failed += 1
             return
         self.pictures.add(self.encoder.snapshot(state.camera, state.label, jpeg))
@@ -210,12 +211,14 @@ class Uplink:
             self.pictures.add(frigate.snapshot(state.camera, state.label, jpeg))
 
     def _record_for_frigate(self, event: ObjectEvent) -> None:
-        """Record the event as Frigate publishes it, with a note of its own for the next start."""
+        """Record the event as Frigate publishes it, with its own `end` for the next start."""
         snapshots, state = self._snapshots.enabled, event.after
         closing = interrupted(state)
-        note = None if event.kind == "end" else note_of(frigate.event(closing, snapshots=snapshots))
+        value = (
+            None if event.kind == "end" else value_of(frigate.event(closing, snapshots=snapshots))
+        )
         message = frigate.event(event, snapshots=snapshots)
-        self._publisher.record(message, {f"{OPEN}{state.id}/frigate": note})
+        self._publisher.record(message, {f"{OPEN}{state.id}/frigate": value})
 
     def answer(self, response: Message) -> bool:
         """Publish a response; False if it was not taken."""
@@ -285,7 +288,7 @@ class Pictures:
                 self._remove(oldest)
 
     def send_again(self) -> None:
-        """Let all of them wait again: the broker may have lost them."""
+        """Queue all of them again: the broker may have lost them."""
         with self._lock:
             self._waiting = set(self._newest)
 
@@ -320,17 +323,17 @@ def subscriptions(config: Config, topics: Topics) -> Iterator[str]:
         yield BIRTH_TOPIC
 
 
-def note_of(message: Message) -> bytes:
-    """Return a message as a note: CRC-32, topic, QoS and retain as a line of JSON, the payload."""
+def value_of(message: Message) -> bytes:
+    """Return a message as a value: CRC-32, topic, QoS and retain as a line of JSON, the payload."""
     head = [_checksum(message), message.topic, message.qos, message.retain]
     return json.dumps(head, separators=(",", ":")).encode() + b"\n" + message.payload
 
 
 def message_of(value: bytes) -> Message:
-    """Return the message that `note_of` was given.
+    """Return the message that `value_of` was given.
 
     Raises:
-        ValueError: the note is damaged, or was never a message.
+        ValueError: the value is damaged, or was never a message.
     """
     head, _, payload = value.partition(b"\n")
     try:
@@ -344,15 +347,15 @@ def message_of(value: bytes) -> Message:
     raise ValueError(msg)
 
 
-def messages_in(notes: Mapping[str, bytes], prefix: str = OPEN) -> dict[str, Message]:
-    """Return the messages among notes by key; damaged ones are logged and left out."""
+def messages_in(values: Mapping[str, bytes], prefix: str = OPEN) -> dict[str, Message]:
+    """Return the messages among key-values by key; damaged ones are logged and left out."""
     found: dict[str, Message] = {}
-    for key, value in notes.items():
+    for key, value in values.items():
         if key.startswith(prefix):
             try:
                 found[key] = message_of(value)
             except ValueError as error:
-                log.warning("note %s: %s; ignored", key, error)
+                log.warning("outbox: the value of %s is ignored: %s", key, error)
     return found
 
 
@@ -361,21 +364,21 @@ def _checksum(message: Message) -> int:
     return zlib.crc32(message.payload, zlib.crc32(head.encode()))
 
 
-def count_notes(count: LineCount) -> dict[str, bytes]:
-    """Return a counter as a note under its key."""
+def counter_values(count: LineCount) -> dict[str, bytes]:
+    """Return a counter as a value under its key."""
     value = json.dumps(asdict(count) | {"since": count.since.isoformat()})
-    return {f"{NOTE}{count.camera}/{count.line}": value.encode()}
+    return {f"{COUNTER}{count.camera}/{count.line}": value.encode()}
 
 
-def counts_in(notes: Mapping[str, bytes]) -> list[LineCount]:
-    """Return the counters among notes; damaged ones are logged and left out."""
+def counts_in(values: Mapping[str, bytes]) -> list[LineCount]:
+    """Return the counters among key-values; damaged ones are logged and left out."""
     counts = []
-    for key, value in notes.items():
-        if key.startswith(NOTE):
+    for key, value in values.items():
+        if key.startswith(COUNTER):
             try:
                 counts.append(_count(json.loads(value)))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                log.warning("note %s: damaged; the counter starts from 0", key)
+                log.warning("outbox: the value of %s is damaged; the counter starts from 0", key)
     return counts
 
 

@@ -51,15 +51,17 @@ class Progress:
         """
         found = []
         if _silent_s(self.inference_ns, now_ns) > hang_s:
-            found.append(f"inference has not turned for {hang_s:g} s")
+            found.append(f"inference has made no progress for {hang_s:g} s")
         if not self.publisher_turns:
-            found.append("the publisher does not turn")
+            found.append("the publisher makes no progress")
         result_s = hang_s + len(self.cameras) * max(1.0, self.inference_s)
         for camera in self.cameras:
             if _silent_s(camera.turned_ns, now_ns) > camera.allowed_s + hang_s:
                 found.append(f"the reader of camera {camera.name} hangs")
             elif camera.waiting_ns is not None and _silent_s(camera.waiting_ns, now_ns) > result_s:
-                found.append(f"a frame of camera {camera.name} has no result for {result_s:.0f} s")
+                found.append(
+                    f"a frame of camera {camera.name} has had no result for {result_s:.0f} s"
+                )
         return tuple(found)
 
     def text(self, problems: Sequence[str]) -> str:
@@ -70,7 +72,7 @@ class Progress:
         if others:
             cameras += f" ({', '.join(others)})"
         broker = f"{'connected to' if self.connected else 'trying to reach'} {self.broker}"
-        waiting = [f"{self.waiting} messages wait"] if self.waiting else []
+        waiting = [f"{self.waiting} messages waiting"] if self.waiting else []
         return "; ".join([*problems, ", ".join([cameras, broker, *waiting])])
 
 

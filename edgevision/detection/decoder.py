@@ -66,7 +66,7 @@ def make_decoder(
     Args:
         model: its card and labels.
         config: what counts as a detection.
-        key: where `config` stands in the configuration, for messages.
+        key: where `config` is in the configuration, for messages.
         lowest: from a label to the lowest score of its detections; default: the score from which
             they are published.
 

@@ -93,7 +93,7 @@ def read_golden(path: Path) -> list[RecordedEvent]:
         try:
             events.append(read_event(line))
         except (ValueError, RecursionError):
-            msg = f"{path}:{number}: expected an event of `replay --events`, got another line"
+            msg = f"{path}:{number}: expected an event from `replay --events`, got another line"
             raise SourceError(msg) from None
     return events
 

@@ -155,7 +155,9 @@ def _first_installed() -> BackendClass:
         if found.is_installed():
             if missing:
                 packages = ", ".join(missing)
-                log.warning("backend %s, slower: the package %s is missing", name, packages)
+                log.warning(
+                    "backend %s, which is slower: the package %s is missing", name, packages
+                )
             return found
         missing.append(entry.package)
     msg = f"backend: expected one of the packages {', '.join(missing)}, got none: install one"

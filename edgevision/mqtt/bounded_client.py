@@ -1,7 +1,7 @@
 """A paho client that trusts nothing that a broker sends.
 
 Paho accepts packets of up to 256 MB, keeps QoS 2 messages until they are released, queues answers
-without bound for a broker that sends and never reads, and its thread dies silently of a packet that
+without bound for a broker that sends and never reads, and its thread dies silently on a packet that
 it cannot decode. Each of these ends the connection here, and the reason is kept.
 """
 
@@ -108,7 +108,7 @@ class BoundedClient(paho.Client):
             return
         kind = command & 0xF0
         if command == _TLS_ALERT and not self._greeted:
-            msg = "the broker answers in TLS: set mqtt.tls"
+            msg = "the broker answers with TLS: set mqtt.tls"
             raise ConnectionError(msg)
         if kind not in _ACCEPTED or (kind != MessageType.CONNACK and not self._greeted):
             raise ConnectionError(_expected("an answer", f"a packet of type {kind >> 4}"))

@@ -115,7 +115,7 @@ class MqttClient:
         return self._open
 
     def start(self) -> None:
-        """Start to connect; returns immediately, also while the broker is down."""
+        """Start to connect; returns immediately, even while the broker is down."""
         self._thread.start()
 
     def wait_connected(self, timeout_s: float) -> None:
@@ -191,7 +191,7 @@ class MqttClient:
             self._unread = ""
         except ConfigError as error:
             if str(error) != self._unread:
-                log.warning("MQTT: %s; using what was read before", error)
+                log.warning("MQTT: %s; using the files as read before", error)
             self._unread = str(error)
         return self._endpoint
 

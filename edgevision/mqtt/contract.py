@@ -82,7 +82,7 @@ _REQUESTS: dict[str, tuple[str, type[BaseModel]]] = {
 # Payloads that are not JSON objects.
 _PLAIN: dict[str, dict[str, Any]] = {
     "Count": {
-        "summary": "How many objects of a label are there now; retained.",
+        "summary": "How many objects of a label are present; retained.",
         "contentType": "text/plain",
         "payload": {"type": "integer", "minimum": 0},
     },

@@ -177,7 +177,7 @@ class Encoder:
         return Message(topic, b"%d" % occupancy.count, qos=1, retain=True)
 
     def line_count(self, count: LineCount) -> Message:
-        """Return how often a line has been crossed, retained."""
+        """Return how many times a line has been crossed, retained."""
         message = LineCountMessage(
             device=self.device,
             camera=count.camera,

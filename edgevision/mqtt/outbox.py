@@ -251,7 +251,7 @@ class Outbox:
         self._values_read = True
         self._count()
         self.commit()  # both together may exceed the bounds
-        log.info("outbox: on the disk again, %d messages to send", self.rows)
+        log.info("outbox: back on the disk, %d messages to send", self.rows)
 
     def close(self) -> None:
         """Close the file; what is in memory is lost."""
@@ -298,7 +298,7 @@ class Outbox:
     def _start_new_file(self, kind: str, why: str, content: Content) -> sqlite3.Connection:
         aside = keep_aside(self._path, kind)
         was = "damaged" if kind == DamagedFileError.kind else "written by a newer version"
-        saved = f"{len(content.rows)} messages saved from it"
+        saved = f"{len(content.rows)} messages recovered from it"
         remark = f"outbox was {was} ({why}): kept as {aside.name}, {saved}"
         self._remarks = [*self._remarks, remark][-MAX_REMARKS:]
         log.warning("%s", remark)

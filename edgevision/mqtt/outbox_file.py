@@ -389,7 +389,7 @@ class KeyValues:
                 accepted[key] = value
                 continue
             if not self.refused:
-                log.warning("outbox: the value of %.80r does not fit and is not stored", key)
+                log.warning("outbox: the value of %.80r exceeds the limits and is not stored", key)
             self.refused += 1
         return accepted
 

@@ -130,7 +130,7 @@ class CameraStatusMessage(PayloadMessage):
     fault: CameraFault | None = None
     """What is wrong with a live camera, for programs."""
     since: Timestamp
-    """When the camera took on this status with this fault."""
+    """When the camera entered this status with this fault."""
     frame_size: tuple[_Pixels, _Pixels] | None = None
     """Width and height of the last frame in pixels, after rotation."""
     source: str
@@ -191,7 +191,7 @@ class DetectionRecord(Record):
 
 
 class DetectionsMessage(PayloadMessage):
-    """`<prefix>/<camera>/detections`: one for each inferred frame, also without objects."""
+    """`<prefix>/<camera>/detections`: one for each inferred frame, even without objects."""
 
     camera: str
     frame: Count
@@ -262,7 +262,7 @@ class CameraMetricsMessage(PayloadMessage):
     publish_fps: Hertz
     frames: FramesRecord
     reconnects: Count
-    """How often the source was reopened."""
+    """How many times the source was reopened."""
     latency_ms: LatencyPercentilesRecord | None = None
 
 
@@ -298,7 +298,7 @@ class BoardMetricsMessage(PayloadMessage):
     soc_temperature_c: float | None = None
     """Absent on a board without a sensor."""
     throttled: tuple[str, ...] | None = None
-    """What throttles a Raspberry Pi now or did since boot; empty: nothing. Absent elsewhere."""
+    """What throttles a Raspberry Pi now, or has since boot; empty: nothing. Absent elsewhere."""
     outbox_depth: Count
     """Events and states that the broker has not acknowledged yet."""
     outbox_bytes: Count
@@ -307,11 +307,11 @@ class BoardMetricsMessage(PayloadMessage):
     """Where they are stored; memory: the disk cannot be written."""
     outbox_dropped: DroppedRecord
     outbox_refused: Count
-    """How often the broker refused one since the start; they are kept and sent again."""
+    """How many times the broker has refused one since the start; they are kept and sent again."""
     unpublished: Count
     """Telemetry messages not sent since the start: the broker was unreachable or too slow."""
     mqtt_reconnects: Count
-    """How often the connection to the broker was re-established."""
+    """How many times the connection to the broker was re-established."""
 
 
 class ObjectRecord(Record):
@@ -322,7 +322,7 @@ class ObjectRecord(Record):
     id: str
     """Unique across cameras and restarts; the same in every message about this object."""
     label: str
-    """By vote over its life."""
+    """By vote over its lifetime."""
     score: _Within
     """Of the last detection that belonged to it."""
     top_score: _Within
@@ -350,7 +350,7 @@ class ObjectRecord(Record):
     stationary: bool
     """Whether it has not moved for tracking.stationary_after_s."""
     position_changes: Count
-    """How often it has started to move again."""
+    """How many times it has started to move again."""
     path: tuple[_PathPoint, ...]
     """x, y of the middle of its box's lower edge, and when; thinned, first and last are exact."""
 
@@ -419,16 +419,16 @@ class LineEventMessage(EventMessage):
 
 
 class LineCountMessage(PayloadMessage):
-    """`<prefix>/<camera>/lines/<line>/count`, retained: how often a line has been crossed."""
+    """`<prefix>/<camera>/lines/<line>/count`, retained: how many times a line has been crossed."""
 
     camera: str
     line: str
     from_side: Annotated[str, _named("from", "from_side")]
-    """Name of the one side."""
+    """Name of the first side."""
     to_side: Annotated[str, _named("to", "to_side")]
-    """Name of the other side."""
+    """Name of the second side."""
     forward: Count
-    """Crossings from the one side to the other."""
+    """Crossings from the first side to the second."""
     backward: Count
     """Crossings the other way."""
     total: Count

@@ -69,7 +69,7 @@ class OutboxFigures:
         bytes: size of their topics and payloads.
         storage: where they are.
         dropped: since the start, by `rows`, `bytes`, `age`, `oversize` and `overflow`.
-        refused: how often the broker refused a message since the start; none is lost by that.
+        refused: how many times the broker refused a message since the start; none is lost by that.
         problems: what is wrong, as text.
     """
 
@@ -115,7 +115,7 @@ class Publisher:
         self._client = client
         self._thread.start()
 
-    def notes(self) -> dict[str, bytes]:
+    def stored_values(self) -> dict[str, bytes]:
         """Return the stored key-values; call it before `start`.
 
         Those of a file that another process holds, or that cannot be read, are missing.
@@ -140,7 +140,7 @@ class Publisher:
             ValueError: this is not a topic that can be published on.
         """
         if message is not None and not is_topic(message.topic):
-            msg = f"expected an MQTT topic without + # and zero characters, got {message.topic!r}"
+            msg = f"expected an MQTT topic without +, # or NUL characters, got {message.topic!r}"
             raise ValueError(msg)
         with self._news:
             self._count_recorded += 1
@@ -306,7 +306,7 @@ class Delivery:
     sent alone. Not thread-safe: all calls on one thread.
 
     Attributes:
-        refused: how often the broker refused a message since the start; they are kept.
+        refused: how many times the broker refused a message since the start; they are kept.
         dropped: messages that the broker never accepts, by `oversize`.
     """
 
@@ -405,7 +405,7 @@ class Delivery:
         self._done.append(row.id)
         self._oversize = (
             f"dropped a message of {len(row.payload)} bytes on {row.topic}: larger than the "
-            "broker takes"
+            "broker accepts"
         )
         log.warning("%s", self._oversize)
 
@@ -483,9 +483,9 @@ class Delivery:
             self._suspect = None
 
     def _hold_back(self, row: OutboxRow, pause_s: float, now_ns: int) -> None:
-        text = f"the broker hangs up on a message of {len(row.payload)} bytes on {row.topic}"
+        text = f"the broker disconnects on a message of {len(row.payload)} bytes on {row.topic}"
         if row.id not in self._held:
-            log.warning("%s; it is kept and sent again at growing intervals", text)
+            log.warning("%s; it is kept and retried at growing intervals", text)
         self._held[row.id] = _Hold(now_ns + round(pause_s * NS_PER_S), text, pause_s)
 
 

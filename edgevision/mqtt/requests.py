@@ -158,7 +158,7 @@ def _object(payload: bytes) -> dict[str, Any]:
         msg = f"expected a JSON object, got a fault at character {error.pos + 1}: {error.msg}"
         raise RequestError(msg) from None
     except ValueError:  # Python's limit for the digits of a whole number
-        msg = "expected numbers of a few digits, got one of thousands"
+        msg = "expected numbers of a few digits, got one with thousands"
         raise RequestError(msg) from None
     except RecursionError:
         msg = "expected a JSON object without nesting, got hundreds of levels"

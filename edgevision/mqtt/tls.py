@@ -133,7 +133,7 @@ def _certificates(text: str | None) -> str | None:
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
     blocks = [block.partition(end)[0] for block in text.split(begin)[1:]]
     if not blocks:
-        msg = "no certificate in it"
+        msg = "it contains no certificate"
         raise ValueError(msg)
     return "".join(f"{begin}{block}{end}\n" for block in blocks).encode("ascii", "replace").decode()
 
@@ -160,5 +160,5 @@ def _reason(error: Exception) -> str:
 
 
 def _no_pass_phrase() -> str:
-    msg = "the key has a pass phrase; remove it with openssl pkey"
+    msg = "the key has a passphrase; remove it with openssl pkey"
     raise ValueError(msg)

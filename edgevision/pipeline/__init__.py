@@ -1,4 +1,4 @@
-"""The way of a frame from its camera to a result, and the threads it goes through.
+"""The path of a frame from its camera to a result, and the threads it goes through.
 
 Imports the rooms that a frame goes through; knows neither MQTT nor the daemon.
 """

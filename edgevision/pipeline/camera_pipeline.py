@@ -1,4 +1,4 @@
-"""One camera's way of a frame: prepare, detect, follow. Needs no thread, no sleep, no broker.
+"""A frame's path through one camera: prepare, detect, follow. Needs no thread, no sleep, no broker.
 
 `prepare` belongs to the camera's thread, `detect` to the inference thread, `follow` to the
 postprocess thread (`threads.py`); `process` is all of it in the caller's thread, for replays.
@@ -217,7 +217,7 @@ class CameraPipeline:
         )
 
     def skip(self, ready: PreparedFrame) -> FrameResult:
-        """Take a frame that is not wanted: what was there is still there."""
+        """Take a frame that needs no inference: what was there is still there."""
         frame = ready.frame
         tracked = self.tracker.keep(frame)
         return FrameResult(
@@ -255,7 +255,7 @@ class CameraPipeline:
         return True, crops
 
     def _remember(self, frame: Frame, candidates: Sequence[DetectedObject]) -> None:
-        """Note where to look again; what is too weak for the tracker is no place to look."""
+        """Remember where to look again, unless it is too weak for the tracker."""
         if self._regions is None:
             return
         boxes = [one.box_frac for one in candidates if one.score >= self._weak_score_of(one.label)]
@@ -279,7 +279,7 @@ def check_labels(model: Model, config: Config) -> None:
     """Check every label that the configuration names against the model's.
 
     Raises:
-        ConfigError: labels that the model does not have, or that are not looked for; all of them.
+        ConfigError: labels that the model does not have, or that are not detected; all of them.
         ModelError: the model's decoder is unknown or cannot use the card.
     """
     faults: list[str] = list(scene_faults(model, config))

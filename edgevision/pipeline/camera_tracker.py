@@ -40,7 +40,7 @@ class TrackedFrame:
 class CameraTracker:
     """Tracks the objects of one camera.
 
-    Frames come from the postprocess thread, still ones from the camera's thread, questions from
+    Frames come from the postprocess thread, still ones from the camera's thread, queries from
     the main thread; each call holds the lock.
 
     Attributes:
@@ -97,7 +97,7 @@ class CameraTracker:
         """Take what was found in an inferred frame.
 
         Args:
-            frame: its picture tells objects apart.
+            frame: its picture distinguishes objects.
             found: all boxes down to the weak ones at least, best score first.
             size_px: (width, height) of the frame.
         """
@@ -151,7 +151,7 @@ class CameraTracker:
             return self._scene.open_objects
 
     def line_counts(self) -> tuple[LineCount, ...]:
-        """Return how often each line has been crossed."""
+        """Return how many times each line has been crossed."""
         with self._lock:
             return self._scene.line_counts()
 
@@ -169,7 +169,7 @@ class CameraTracker:
             keep(self._scene.reset(line, self._clock.wall()))
 
     def reset_due(self, at_local: datetime, keep: Callable[[LineCount], None]) -> None:
-        """Set counters to zero whose daily reset is due.
+        """Set to zero the counters whose daily reset is due.
 
         Args:
             at_local: the time of day where the camera is, aware.

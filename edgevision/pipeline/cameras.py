@@ -86,7 +86,7 @@ class Camera:
             self._reader.stop(timeout_s)
 
     def show(self, frame: Frame) -> None:
-        """Let those look at a frame who have asked to; on the camera's thread."""
+        """Show a frame to those who asked for one; on the camera's thread."""
         while True:
             try:
                 look, future = self._looks.popleft()
@@ -204,7 +204,7 @@ class CameraSet:
         return [camera for camera in cameras if camera is not None]
 
     def start(self) -> None:
-        """Begin to read all of them."""
+        """Start to read all of them."""
         for camera in self:
             camera.start()
 
@@ -221,12 +221,12 @@ class CameraSet:
         timeout_s: float,
         on_end: Callable[[str], None],
     ) -> None:
-        """End the named cameras as far as there are any, and begin what is configured anew.
+        """Stop the named cameras, if they exist, and start those that are configured.
 
         Args:
             config: the new configuration.
             pipelines: what takes the cameras' frames from now on.
-            names: of cameras to end, to begin or to replace; the others go on.
+            names: of cameras to stop, start or replace; the others continue.
             timeout_s: how long the ends may take together.
             on_end: called with the name of each that has ended, before another takes its place.
         """
@@ -261,7 +261,7 @@ class CameraSet:
 
 
 def _stop(cameras: Collection[Camera], timeout_s: float) -> None:
-    """Ask cameras to end, all at once, and wait for them together at most this long."""
+    """Ask all these cameras to stop, and wait for them together at most this long."""
     until_s = time.monotonic() + timeout_s
     for camera in cameras:
         camera.stop(timeout_s=0.0)

@@ -55,7 +55,7 @@ class CameraMeter:
         return self._waiting_ns
 
     def captured(self, captured_ns: int, sequence: int | None = None) -> None:
-        """Note an arrival.
+        """Record an arrival.
 
         Args:
             captured_ns: when.
@@ -75,20 +75,20 @@ class CameraMeter:
                 self._last = captured_ns, sequence
 
     def failed(self) -> None:
-        """Note a frame that the network refused."""
+        """Record a frame that the network refused."""
         with self._lock:
             self._failed += 1
             self._waiting_ns = None
 
     def still(self, captured_ns: int) -> None:
-        """Note a frame that was not inferred because nothing moves; an earlier one may wait."""
+        """Record a frame that was not inferred because nothing moves; an earlier one may wait."""
         with self._lock:
             self._still += 1
             if self._waiting_ns == captured_ns:
                 self._waiting_ns = None
 
     def inferred(self, result: FrameResult, now_ns: int, *, published: bool) -> None:
-        """Note a result and whether its message was taken."""
+        """Record a result and whether its message was taken."""
         now_s = now_ns / NS_PER_S
         with self._lock:
             self._inferred += 1

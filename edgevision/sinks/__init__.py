@@ -1,4 +1,4 @@
-"""Whoever wants frames, results, events and changes of state, one file each.
+"""Receivers of frames, results, events and changes of state, one file each.
 
 Imports `config` and the files at the top only; the daemon hands in what a sink may ask for.
 """

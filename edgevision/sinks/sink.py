@@ -1,9 +1,9 @@
 """What a sink is, the table of sinks, and the threads that keep them from holding anything up.
 
-A sink hears of frames, results, events and camera states, after the facts among them are in the
-outbox. Each has a thread of its own and a bounded queue before it: a slow or failing sink holds
-up nothing but itself, and what it misses is counted and stands in `problems`. MQTT is not in the
-table: it delivers facts from the outbox, which sinks hear of only once they are recorded.
+A sink receives frames, results, events and camera states; events only once they are recorded in
+the outbox. Each sink has its own thread with a bounded queue: a slow or failing sink delays only
+itself, and what it misses is counted and reported in `problems`. MQTT is not in the table: it
+delivers from the outbox.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ log = logging.getLogger(__name__)
 
 # Results, events and states that wait for one sink: some seconds of a few busy cameras.
 MAX_WAITING = 256
-# How long a sink that failed or fell behind stands in `problems`.
+# How long a sink that failed or fell behind is listed in `problems`.
 PROBLEM_S = 60.0
 
 
 class Sink(Protocol):
-    """Wants to hear what happens. All methods are called on the sink's own thread, in order.
+    """Receives what happens. All methods are called on the sink's own thread, in order.
 
     A failure is counted, logged once and does no harm to others.
     """
@@ -58,7 +58,7 @@ class Sink(Protocol):
         """Take a camera's new state."""
 
     def close(self) -> None:
-        """Give everything back; nothing is called afterwards."""
+        """Release everything; nothing is called afterwards."""
 
 
 # Each builds its sink for a configuration, or returns None where that does not ask for it.
@@ -131,7 +131,7 @@ class SinkThread:
                 self._frame_waits = False
 
     def put(self, item: Frame | FrameResult | Event | StateChange) -> bool:
-        """Leave something for the sink; False if there is no room, which is counted."""
+        """Queue something for the sink; False if there is no room, which is counted."""
         try:
             self._waiting.put_nowait(item)
         except queue.Full:
@@ -140,7 +140,7 @@ class SinkThread:
         return True
 
     def stop(self, timeout_s: float) -> None:
-        """Let the sink take what waits and close it, at most this long."""
+        """Let the sink take what is queued and close it, within this time."""
         if not self._thread.is_alive():
             return
         until_s = time.monotonic() + timeout_s
@@ -225,7 +225,7 @@ class Sinks:
             thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Let them take what waits and close them, together at most this long."""
+        """Let them take what is queued and close them, all within this time."""
         until_s = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.stop(max(0.0, until_s - time.monotonic()))

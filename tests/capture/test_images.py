@@ -98,7 +98,7 @@ def test_an_image_cut_short_is_refused(tmp_path: Path, suffix: str, part: float)
     with pytest.raises(BadFrameError) as caught:
         read_image(path)
     assert str(caught.value) == (
-        f"{path}: expected a JPEG, PNG or other image OpenCV knows, got something else"
+        f"{path}: expected a JPEG, PNG or other image that OpenCV can read, got something else"
     )
 
 

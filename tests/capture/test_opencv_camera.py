@@ -149,6 +149,8 @@ def test_the_stable_name_is_logged_once(
     reader.start()
     wait_until(lambda: len(frames) > 5)
     reader.stop(timeout_s=30)
-    (record,) = [record for record in caplog.records if "which stays" in record.getMessage()]
-    expected = f"camera yard: /dev/video0 is also {by_id}/usb-cam-index0, which stays the same"
+    (record,) = [record for record in caplog.records if "a name that stays" in record.getMessage()]
+    expected = (
+        f"camera yard: /dev/video0 is also {by_id}/usb-cam-index0, a name that stays the same"
+    )
     assert record.getMessage() == expected

@@ -242,7 +242,7 @@ def test_a_frame_that_is_no_picture_is_counted_and_skipped(empty: Any) -> None:
 
 def test_a_recording_without_any_usable_frame_is_a_fault_and_not_its_end() -> None:
     with reading(playing(BAD, BAD), first_pause_s=600) as begun:
-        begun.wait_for("offline", "no frame of it can be used")
+        begun.wait_for("offline", "none of its frames can be used")
         assert begun.reader.unusable == 2
 
 
@@ -320,7 +320,7 @@ def test_an_unexpected_error_is_logged_and_the_camera_reopened(
 
 def test_the_state_after_an_unexpected_error_points_to_the_log() -> None:
     with reading(ValueError("surprise"), first_pause_s=600) as begun:
-        begun.wait_for("offline", "unexpected fault, see the log")
+        begun.wait_for("offline", "unexpected fault; see the log")
 
 
 # Recordings: pace and loop.

@@ -144,7 +144,9 @@ def test_a_header_without_frames_is_refused_when_the_first_one_is_wanted(
 ) -> None:
     path = tmp_path / "clip.avi"
     path.write_bytes(recording.read_bytes()[:300])
-    with pytest.raises(SourceError, match="expected a video, but no frame of it can be decoded"):
+    with pytest.raises(
+        SourceError, match="expected a video, but none of its frames can be decoded"
+    ):
         Recording(path).grab()
 
 

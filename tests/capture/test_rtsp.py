@@ -84,7 +84,7 @@ def test_an_rtsp_camera_with_a_password_is_opened_with_it_and_refuses_without(
         worker.close()
         for login in ("", "viewer:hunter3@"):
             worker = opened(f"rtsp://{login}{address}/cam")
-            with pytest.raises(CameraError, match="refuses user or password") as caught:
+            with pytest.raises(CameraError, match="rejects the user name or password") as caught:
                 worker.grab()
             worker.close()
             assert caught.value.fault == "unauthorized"

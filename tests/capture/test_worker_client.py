@@ -255,7 +255,7 @@ def test_a_camera_that_asks_for_user_and_password_gets_them() -> None:
             assert worker.grab()
         error = fault_of(f"http://viewer:hunter3@{camera.address}/video.mjpg")
     assert str(error) == (
-        f"http://***@{camera.address}/video.mjpg: refuses user or password (status 401)"
+        f"http://***@{camera.address}/video.mjpg: rejects the user name or password (status 401)"
     )
 
 

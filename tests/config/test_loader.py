@@ -174,11 +174,11 @@ def faults(load: Load) -> Faults:
         ),
         (
             "cameras:\n  1:\n    source: 0\n",
-            "config.yaml:2: cameras.1: expected text, in quotes if need be, as a key, got 1",
+            "config.yaml:2: cameras.1: expected text as a key, in quotes if necessary, got 1",
         ),
         (
             f"{CAMERA}5: five\n",
-            "config.yaml:2: 5: expected text, in quotes if need be, as a key, got 5",
+            "config.yaml:2: 5: expected text as a key, in quotes if necessary, got 5",
         ),
         (
             "cameras:\n",
@@ -194,7 +194,7 @@ def faults(load: Load) -> Faults:
         ),
         (
             f"{CAMERA}device: 0x{'f' * 5000}\n",
-            "config.yaml:2: device: expected text, got a number of thousands of digits",
+            "config.yaml:2: device: expected text, got a number with thousands of digits",
         ),
     ],
 )
@@ -285,7 +285,7 @@ def test_a_wrong_value_does_not_hide_an_impossible_combination(faults: Faults) -
         ),
         (
             "cameras:\n  yard:\n    source: 0\n  door:\n    source: /dev/video0\n",
-            "config.yaml:1: expected one camera a device, got yard and door on /dev/video0",
+            "config.yaml:1: expected one camera per device, got yard and door on /dev/video0",
         ),
         (
             f"{CAMERA}mqtt:\n  tls:\n    cert_file: c.pem\n",
@@ -303,7 +303,7 @@ def test_a_wrong_value_does_not_hide_an_impossible_combination(faults: Faults) -
         ),
         (
             f"{CAMERA}mqtt:\n  password: hunter2\n",
-            "config.yaml:2: mqtt: expected username beside a password, got none",
+            "config.yaml:2: mqtt: expected username with a password, got none",
         ),
     ],
 )
@@ -386,20 +386,20 @@ def test_a_file_without_keys_is_refused(faults: Faults, text: str, got: str) -> 
         ("a: 1\n---\nb: 2\n", 2, "but found another document"),
         ("device: *nothing\n", 1, "found undefined alias 'nothing'"),
         ("device: !!python/object:os.system x\n", 1, "could not determine a constructor"),
-        (f"{CAMERA}device: !!bool perhaps\n", 2, "no bool can be read from this"),
-        (f"{CAMERA}!!bool perhaps: 1\n", 2, "no bool can be read from this"),
-        (f"{CAMERA}device: !!int ''\n", 2, "no int can be read from this"),
-        (f"{CAMERA}device: !!float ''\n", 2, "no float can be read from this"),
-        (f"{CAMERA}device: !!timestamp now\n", 2, "no timestamp can be read from this"),
-        (f"{CAMERA}device: {'9' * 5000}\n", 2, "no int can be read from this"),
-        (f"{CAMERA}device: !!timestamp 2024-13-01\n", 2, "no timestamp can be read from this"),
+        (f"{CAMERA}device: !!bool perhaps\n", 2, "this cannot be read as bool"),
+        (f"{CAMERA}!!bool perhaps: 1\n", 2, "this cannot be read as bool"),
+        (f"{CAMERA}device: !!int ''\n", 2, "this cannot be read as int"),
+        (f"{CAMERA}device: !!float ''\n", 2, "this cannot be read as float"),
+        (f"{CAMERA}device: !!timestamp now\n", 2, "this cannot be read as timestamp"),
+        (f"{CAMERA}device: {'9' * 5000}\n", 2, "this cannot be read as int"),
+        (f"{CAMERA}device: !!timestamp 2024-13-01\n", 2, "this cannot be read as timestamp"),
     ],
 )
 def test_a_yaml_error_is_reported_with_its_line(
     faults: Faults, text: str, line: int, words: str
 ) -> None:
     (fault,) = faults(text)
-    assert fault.startswith(f"config.yaml:{line}: expected YAML, got a fault: ")
+    assert fault.startswith(f"config.yaml:{line}: expected valid YAML, got an error: ")
     assert words in fault
 
 

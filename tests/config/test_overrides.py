@@ -120,7 +120,7 @@ def test_two_cameras_may_change_places_on_one_device(tmp_path: Path) -> None:
     }
     base = config(cameras=cameras)
     overrides = Overrides(tmp_path)
-    with pytest.raises(ConfigError, match="expected one camera a device, got a and b"):
+    with pytest.raises(ConfigError, match="expected one camera per device, got a and b"):
         change(overrides, Setting("enabled", "b"), ON, base)
     change(overrides, Setting("enabled", "a"), OFF, base)
     new, _ = change(overrides, Setting("enabled", "b"), ON, base)
@@ -174,7 +174,7 @@ def test_a_value_that_was_edited_in_the_file_since_wins_for_good(
     assert caplog.messages[0].startswith(
         "detection.min_score: the value set by a request is dropped"
     )
-    assert caplog.messages[0].endswith(": the file has another value than before")
+    assert caplog.messages[0].endswith(": the value in the file has changed since then")
     assert Overrides(tmp_path).apply(config(), LABELS).detection.min_score == 0.4
 
 
@@ -234,7 +234,7 @@ def test_a_combination_that_the_file_no_longer_allows_is_dropped(
     )
     cameras["b"]["source"] = "0"
     assert Overrides(tmp_path).apply(config(cameras=cameras), LABELS) == config(cameras=cameras)
-    assert "expected one camera a device" in caplog.text
+    assert "expected one camera per device" in caplog.text
 
 
 @pytest.mark.parametrize(

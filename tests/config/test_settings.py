@@ -84,7 +84,7 @@ def test_a_configuration_without_cameras_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["request", "response"])
 def test_a_camera_named_as_a_topic_level_is_refused(name: str) -> None:
-    with pytest.raises(ValidationError, match=f"another camera name, got '{name}'"):
+    with pytest.raises(ValidationError, match=f"not a topic level, got '{name}'"):
         Config.model_validate({"cameras": {name: CAMERA}})
 
 
@@ -100,7 +100,7 @@ def test_a_camera_name_that_is_no_topic_level_is_refused(name: str) -> None:
 )
 def test_two_cameras_on_one_device_are_refused(one: str, other: object) -> None:
     cameras = {"yard": {"source": one}, "door": {"source": other}}
-    with pytest.raises(ValidationError, match="one camera a device, got yard and door"):
+    with pytest.raises(ValidationError, match="one camera per device, got yard and door"):
         Config.model_validate({"cameras": cameras})
 
 
@@ -216,7 +216,7 @@ def test_password_and_password_file_exclude_each_other() -> None:
 
 @pytest.mark.parametrize("settings", [{"password": "p"}, {"password_file": "f"}])
 def test_a_password_needs_a_user(settings: dict[str, str]) -> None:
-    with pytest.raises(ValidationError, match="expected username beside a password, got none"):
+    with pytest.raises(ValidationError, match="expected username with a password, got none"):
         MqttConfig.model_validate(settings)
 
 
@@ -280,12 +280,12 @@ def test_a_path_may_start_at_the_home_folder() -> None:
 
 
 def test_the_home_folder_of_an_unknown_user_is_refused() -> None:
-    with pytest.raises(ValidationError, match="home folder of a user of this machine, got ~no-one"):
+    with pytest.raises(ValidationError, match="home folder of a user on this machine, got ~no-one"):
         CameraConfig(source="~no-one/a.avi")
 
 
 def test_a_path_with_a_zero_character_is_refused() -> None:
-    with pytest.raises(ValidationError, match="expected a path without zero characters"):
+    with pytest.raises(ValidationError, match="expected a path without NUL characters"):
         CameraConfig(source="a\0b.avi")
 
 

@@ -70,5 +70,5 @@ def test_only_cameras_that_are_new_gone_or_read_differently_are_named(
 
 
 def test_another_state_folder_takes_a_restart(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"state_folder: expected the same as before"):
+    with pytest.raises(ConfigError, match=r"state_folder: expected no change"):
         changes(state_folder=str(tmp_path))

@@ -282,7 +282,7 @@ def test_where_control_is_switched_off_nothing_is_answered(rig: Rig) -> None:
     ("fault", "words"),
     [
         (SourceError("camera yard: no picture yet"), "camera yard: no picture yet"),
-        (KeyError("s3cr3t"), "unexpected fault: KeyError; the log says more"),
+        (KeyError("s3cr3t"), "unexpected fault: KeyError; see the log"),
     ],
 )
 def test_a_fault_of_the_service_is_answered_and_ends_nothing(
@@ -333,7 +333,7 @@ def test_more_requests_than_fit_are_refused_with_one_response_and_counted(rig: R
     assert len(rig.service.told) == MAX_WAITING
     assert len(rig.sent) == MAX_WAITING + 1
     last = json.loads(rig.sent[-1].payload)
-    assert last["error"] == "expected at most 100 requests at once, got 50 more: refused"
+    assert last["error"] == "expected at most 100 waiting requests, got 50 more: refused"
     assert rig.sent[-1].topic == "edgevision/porch/response/unknown"
     assert rig.mailbox.refused == 50
 

@@ -42,17 +42,17 @@ def test_a_service_whose_parts_all_turn_is_not_stuck() -> None:
 
 def test_inference_that_has_not_turned_for_longer_than_30_s_is_stuck() -> None:
     assert stuck_at(progress(), 30) == ()
-    assert stuck_at(progress(), 30.1) == ("inference has not turned for 30 s",)
+    assert stuck_at(progress(), 30.1) == ("inference has made no progress for 30 s",)
 
 
 def test_a_publisher_that_does_not_turn_is_stuck() -> None:
-    assert stuck_at(progress(publisher_turns=False), 1) == ("the publisher does not turn",)
+    assert stuck_at(progress(publisher_turns=False), 1) == ("the publisher makes no progress",)
 
 
 def test_a_camera_whose_frame_has_no_result_is_stuck() -> None:
     parts = progress(YARD, inference_ns=60 * NS_PER_S)
     assert stuck_at(parts, 31) == ()
-    assert stuck_at(parts, 31.1) == ("a frame of camera yard has no result for 31 s",)
+    assert stuck_at(parts, 31.1) == ("a frame of camera yard has had no result for 31 s",)
 
 
 def test_a_camera_without_a_frame_owes_no_results_however_long_it_may_be_silent() -> None:
@@ -76,7 +76,7 @@ def test_a_slow_network_takes_its_turns_camera_by_camera() -> None:
     cameras = [replace(YARD, name=f"camera-{each}", allowed_s=1e6) for each in range(64)]
     slow = progress(*cameras, inference_s=2.0, inference_ns=150 * NS_PER_S)
     assert stuck_at(slow, 158) == ()
-    assert stuck_at(slow, 159)[0] == "a frame of camera camera-0 has no result for 158 s"
+    assert stuck_at(slow, 159)[0] == "a frame of camera camera-0 has had no result for 158 s"
 
 
 def test_the_words_name_what_is_not_well_before_what_is() -> None:
@@ -84,12 +84,12 @@ def test_the_words_name_what_is_not_well_before_what_is() -> None:
     parts = progress(YARD, door, connected=False, waiting=3)
     assert parts.text(["outbox: in memory, the disk is full"]) == (
         "outbox: in memory, the disk is full; 1 of 2 cameras online (door stalled), "
-        "trying to reach 127.0.0.1:1883, 3 messages wait"
+        "trying to reach 127.0.0.1:1883, 3 messages waiting"
     )
 
 
 @pytest.mark.parametrize("waiting", [0, 7])
 def test_the_words_of_a_service_that_is_well_are_short(waiting: int) -> None:
-    more = ", 7 messages wait" if waiting else ""
+    more = ", 7 messages waiting" if waiting else ""
     words = progress(YARD, waiting=waiting).text([])
     assert words == f"1 of 1 cameras online, connected to 127.0.0.1:1883{more}"

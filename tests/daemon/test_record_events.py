@@ -64,7 +64,9 @@ def test_a_picture_that_fails_loses_no_event_is_logged_once_and_counted(
     assert record(uplink, TOO_WIDE) == [("new", "1-a"), ("new", "1-b"), ("end", "1-a")]
     assert uplink.pictures.topics() == frozenset()
     assert uplink.pictures.failed == 2
-    assert [each.getMessage() for each in caplog.records] == ["camera yard: no picture of a Person"]
+    assert [each.getMessage() for each in caplog.records] == [
+        "camera yard: no picture could be made of a Person"
+    ]
 
 
 def test_after_a_failed_picture_the_next_ones_are_kept(uplink: Uplink) -> None:

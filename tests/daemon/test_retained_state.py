@@ -148,7 +148,7 @@ class World:
 
     @property
     def notes(self) -> dict[str, bytes]:
-        return self.uplink.notes()
+        return self.uplink.stored_values()
 
 
 def counts(messages: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -179,8 +179,8 @@ def test_an_idle_turn_of_64_cameras_of_8_zones_takes_under_1_percent_of_a_core(
     tmp_path: Path,
 ) -> None:
     cost = measure_idle_turn(tmp_path, many_cameras(64, 8), LABELS)
-    assert cost.idle_messages == cost.refused_notes == 0
-    assert cost.notes < 3000
+    assert cost.idle_messages == cost.refused_values == 0
+    assert cost.values < 3000
     assert cost.idle_ms < 2.5  # 4 turns a second
 
 

@@ -88,7 +88,7 @@ def test_auto_names_the_packages_of_the_faster_backends_that_are_missing(
     monkeypatch.setattr(backend, "BACKENDS", table)
     assert open_backend(loaded_model, config).name == "fake"
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert warnings == ["backend fake, slower: the package onnxruntime is missing"]
+    assert warnings == ["backend fake, which is slower: the package onnxruntime is missing"]
 
 
 def test_auto_without_any_backend_says_what_to_install(

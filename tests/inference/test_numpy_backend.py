@@ -161,7 +161,7 @@ def test_auto_falls_back_to_numpy_with_one_warning(
     monkeypatch.setattr(onnxruntime, "onnxruntime", None)
     assert open_backend(model, CONFIG).name == "numpy"
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert warnings == ["backend numpy, slower: the package onnxruntime is missing"]
+    assert warnings == ["backend numpy, which is slower: the package onnxruntime is missing"]
 
 
 def test_onnxruntime_asked_for_and_missing_is_an_error_not_a_fallback(

@@ -196,7 +196,7 @@ def test_a_message_too_large_for_the_broker_is_dropped_counted_and_said(
     assert connection.numbers == [1, 2]
     assert delivery.dropped == {"oversize": 1}
     assert delivery.done == 1
-    assert "larger than the broker takes" in delivery.problems[0]
+    assert "larger than the broker accepts" in delivery.problems[0]
 
 
 def test_a_broker_that_acknowledges_nothing_is_given_up(
@@ -239,7 +239,7 @@ def test_a_message_that_ends_every_connection_is_held_back_and_the_others_get_th
         outbox.commit(done=delivery.take_done())
     assert outbox.rows == 1
     assert [n for n in dict.fromkeys(seen) if n != 2] == [0, 1, 3, 4, 5]
-    assert "the broker hangs up on a message of" in delivery.problems[0]
+    assert "the broker disconnects on a message of" in delivery.problems[0]
     assert _play(delivery, kills=2) == []  # left alone for a minute
     clock.advance(61)
     assert _play(delivery, kills=2) == [2]  # and now for two

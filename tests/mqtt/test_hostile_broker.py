@@ -146,7 +146,7 @@ def test_a_broker_that_answers_in_tls_leads_to_mqtt_tls(
 ) -> None:
     with HostileBroker(bytes([0x15, 3, 3, 0, 2, 2, 10])) as broker:
         client = client_of(broker)
-        wait_until(lambda: "the broker answers in TLS: set mqtt.tls" in fault_of(client))
+        wait_until(lambda: "the broker answers with TLS: set mqtt.tls" in fault_of(client))
 
 
 def test_a_broker_that_sends_and_never_reads_is_given_up_before_the_answers_pile_up(

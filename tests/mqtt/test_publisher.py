@@ -201,7 +201,7 @@ def test_a_payload_over_the_limit_that_mqtt_5_announces_is_dropped_and_reported(
     rig.settle()
     assert numbers(listener) == [0, 2]
     assert rig.publisher.figures.dropped == {"oversize": 1}
-    assert "larger than the broker takes" in rig.publisher.figures.problems[0]
+    assert "larger than the broker accepts" in rig.publisher.figures.problems[0]
     assert not rig.client.send(Message("p/telemetry", bytes(5000)))
     assert rig.client.send(Message("p/telemetry", bytes(500)))
     assert rig.client.reconnects == 0
@@ -238,7 +238,7 @@ def test_a_payload_over_an_unannounced_limit_does_not_block_the_others(
     listener.wait_for(TOPIC, 29, 60)
     rig.settle(depth=1)
     assert list(dict.fromkeys(numbers(listener))) == [n for n in range(30) if n != 3]
-    assert "the broker hangs up on a message" in rig.publisher.figures.problems[0]
+    assert "the broker disconnects on a message" in rig.publisher.figures.problems[0]
     assert not rig.publisher.figures.dropped
     listener.close()
 
@@ -328,7 +328,7 @@ def test_values_of_messages_that_overflow_or_are_too_large_are_stored_all_the_sa
         publisher.record(event(n), {f"open/{n}": b"x"})
         publisher.record(None, {f"open/{n - 1}": None})
     publisher.turn()
-    assert publisher.notes() == {"large": b"1", f"open/{MAX_RECORDED + 4}": b"x"}
+    assert publisher.stored_values() == {"large": b"1", f"open/{MAX_RECORDED + 4}": b"x"}
     assert publisher.figures.dropped == {"overflow": 4, "oversize": 1}
 
 
@@ -342,7 +342,7 @@ def test_values_alone_are_stored_and_flushed_and_the_last_of_a_key_counts(
     assert not publisher.flush(0.0)
     publisher.turn()
     assert publisher.flush(0.0)
-    assert publisher.notes() == {"b": b"2"}
+    assert publisher.stored_values() == {"b": b"2"}
 
 
 def test_what_the_thread_stored_last_is_found_at_the_next_start(tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ def test_what_the_thread_stored_last_is_found_at_the_next_start(tmp_path: Path) 
     path = tmp_path / "outbox.sqlite"
     for run in range(3):
         publisher = Publisher(Outbox(path, OutboxConfig(), clock=clock), clock=clock)
-        assert publisher.notes() == ({"run": b"%d" % (run - 1)} if run else {})
+        assert publisher.stored_values() == ({"run": b"%d" % (run - 1)} if run else {})
         publisher.start(MqttClient(MqttConfig(port=free_port()), client_id="board"))
         publisher.record(None, {"run": b"%d" % run})
         publisher.stop(0.1)
@@ -363,7 +363,7 @@ def test_values_that_pile_up_while_the_disk_is_busy_are_bounded_and_counted(
     for n in range(MAX_KEYS + 3):
         publisher.record(None, {f"a{n}": b"x"})
     publisher.turn()
-    assert len(publisher.notes()) == MAX_KEYS
+    assert len(publisher.stored_values()) == MAX_KEYS
     assert "3 values were not stored" in publisher.figures.problems[0]
 
 

@@ -382,10 +382,10 @@ def test_a_certificate_that_becomes_unreadable_is_said_once_and_the_old_one_stay
     broker.start()
     wait_until(lambda: client.connected, 20)
     logged = [
-        r.getMessage() for r in caplog.records if "using what was read before" in r.getMessage()
+        r.getMessage() for r in caplog.records if "using the files as read before" in r.getMessage()
     ]
     fault = f"mqtt.tls.ca_file: expected a readable PEM file, got {authority.ca_file}"
-    assert logged == [f"MQTT: {fault}: no certificate in it; using what was read before"]
+    assert logged == [f"MQTT: {fault}: it contains no certificate; using the files as read before"]
 
 
 def test_nothing_older_than_tls_1_2_is_spoken(authority: Authority) -> None:

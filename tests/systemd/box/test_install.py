@@ -109,7 +109,7 @@ def test_an_upgrade_without_its_packages_touches_nothing(running: Service) -> No
     done = running.install(PIP_FIND_LINKS="/nowhere")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "edgevision: the packages could not be installed; see above"
+        "edgevision: the packages cannot be installed; see above"
     )
     assert (running.pid, versions(running.box)) == (pid, former)
 

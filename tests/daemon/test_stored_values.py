@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevision.daemon.uplink import OPEN, message_of, messages_in, note_of
+from edgevision.daemon.uplink import OPEN, message_of, messages_in, value_of
 from edgevision.mqtt.message import Message
 
 END = Message("p/yard/events", b'{"schema_version":1,"type":"end"}', qos=1)
@@ -20,12 +20,12 @@ def test_any_message_comes_back_from_its_note(
     topic: str, payload: bytes, qos: int, *, flag: bool
 ) -> None:
     message = Message(topic, payload, qos, flag)
-    assert message_of(note_of(message)) == message
+    assert message_of(value_of(message)) == message
 
 
-@given(at=st.integers(0, len(note_of(END)) - 1), bit=st.integers(0, 7))
+@given(at=st.integers(0, len(value_of(END)) - 1), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_noticed(at: int, bit: int) -> None:
-    value = bytearray(note_of(END))
+    value = bytearray(value_of(END))
     value[at] ^= 1 << bit
     with pytest.raises(ValueError, match="expected a message, got"):
         message_of(bytes(value))
@@ -40,10 +40,10 @@ def test_what_is_no_message_is_refused(value: bytes) -> None:
         message_of(value)
 
 
-def test_damaged_notes_are_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    notes = {f"{OPEN}a": note_of(END), f"{OPEN}b": note_of(END)[:-1], "lines/yard": b"{}"}
-    assert messages_in(notes) == {f"{OPEN}a": END}
-    damaged = len(note_of(END)) - 1
+def test_damaged_values_are_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    values = {f"{OPEN}a": value_of(END), f"{OPEN}b": value_of(END)[:-1], "lines/yard": b"{}"}
+    assert messages_in(values) == {f"{OPEN}a": END}
+    damaged = len(value_of(END)) - 1
     assert caplog.messages == [
-        f"note open/b: expected a message, got {damaged} damaged bytes; ignored"
+        f"outbox: the value of open/b is ignored: expected a message, got {damaged} damaged bytes"
     ]
