@@ -52,7 +52,9 @@ def test_a_first_installation_runs_and_says_what_to_do_next(box: Box) -> None:
     assert box.run("stat", "-c", "%a %U", PASSWORD_FILE).stdout == "600 root\n"
     (version,) = versions(box)
     assert box.run("readlink", "/opt/edgevision/venv").stdout.strip() == version
-    assert f"edgevision: {box.run('edgevision', '--version').stdout.strip()} is running" in done.stdout
+    assert (
+        f"edgevision: {box.run('edgevision', '--version').stdout.strip()} is running" in done.stdout
+    )
     # There is no camera and no broker yet; neither keeps the service from running.
     words = "0 of 1 cameras online (camera offline), trying to reach 127.0.0.1:1883"
     wait_until(lambda: service.show("StatusText").startswith(words))
