@@ -338,7 +338,7 @@ def _card(
 def person_ap(
     model: Model, graphs: Mapping[str, bytes], folder: Path, on_progress: Progress
 ) -> dict[str, float]:
-    """Run graphs on a recording like the service does and return their average precision.
+    """Run graphs on a recording as the service does and return their average precision.
 
     Args:
         model: the model that all graphs belong to.

@@ -13,7 +13,7 @@ Calls are recorded by a profile function in every thread that the daemon starts.
 frame at its capture until the detections of the frame before are written, so that no two are on
 their way together, however slow the machine. What counts:
 
-- A frame's way starts where the thread of `CameraReader` constructs the `Frame`: its picture has
+- A frame's path starts where the thread of `CameraReader` constructs the `Frame`: its picture has
   been decoded. It ends where its detections message is given to the socket.
 - It leads over threads. The last of them calls `publish` of paho with the message. Going back from
   there, each thread took the frame out of a queue, condition or event into which the thread before
@@ -25,7 +25,7 @@ their way together, however slow the machine. What counts:
 - Modules: those with at least one such function in their source. A module of which the frame only
   uses generated methods is listed without a number.
 - Hops: from the function that called `Backend.run` last to the one that calls `publish` of paho.
-  The way is the shortest path in the call tree of each thread, so what returns before the message
+  The path is the shortest path in the call tree of each thread, so what returns before the message
   moves on is no part of it: decoding boxes, tracking objects, encoding. Each step to another
   module, by a call, a return or a queue, is one hop.
 
@@ -36,7 +36,7 @@ the frame on (counting it as published, waiting for the next one), and paho.
 By this definition the code had 61 modules, 242 functions and 9 hops when it was split into 206
 modules, and 35, 241 and 7 after these had been merged into 129.
 
-Exit status: 1 if a figure is above its limit, 2 if the frame's way cannot be followed.
+Exit status: 1 if a figure is above its limit, 2 if the frame's path cannot be followed.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ def _described(frame: FrameType) -> Function | None:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """The part of a frame's way on one thread.
+    """The part of a frame's path on one thread.
 
     Attributes:
         thread: its name.
@@ -371,7 +371,7 @@ def _from_network(notes: list[Note], legs: list[Leg]) -> list[Leg]:
             note = notes[at]
             if note.kind == "network" and note.thread == leg.thread:
                 return [replace(leg, first=at, start=note.stack), *legs[number + 1 :]]
-    msg = "expected a call of Backend.run on the frame's way, got none"
+    msg = "expected a call of Backend.run on the frame's path, got none"
     raise LostError(msg)
 
 
