@@ -48,11 +48,13 @@ class HostileBroker:
             except OSError:
                 return
             with near:
-                near.settimeout(10)
                 self.connections += 1
                 try:
+                    near.settimeout(10)
                     near.recv(4096)
+                    near.settimeout(600)  # for all of it, however slow the client's machine is
                     near.sendall(self._answer)
+                    near.settimeout(10)
                     while near.recv(4096):  # until the client has gone
                         pass
                 except OSError:
