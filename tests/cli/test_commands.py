@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -166,12 +168,19 @@ def test_detect_writes_the_image_with_boxes(cat: Path, tmp_path: Path) -> None:
 
 def test_watch_prints_what_arrives_as_json_lines(mosquitto: Mosquitto, tmp_path: Path) -> None:
     config = settings(mosquitto.port)
-    with running(tmp_path, config):
-        done = run_command(
-            "watch", "--config", str(tmp_path / "config.yaml"), "--json", "--seconds", "4"
-        )
-    topics = {json.loads(line)["topic"] for line in done.stdout.splitlines()}
-    assert {"edgevision/porch/status", "edgevision/porch/yard/detections"} <= topics
+    wanted = {"edgevision/porch/status", "edgevision/porch/yard/detections"}
+    command = [sys.executable, "-m", "edgevision", "watch", "--json", "--seconds", "100"]
+    with (
+        running(tmp_path, config),
+        subprocess.Popen(
+            [*command, "--config", str(tmp_path / "config.yaml")], stdout=subprocess.PIPE, text=True
+        ) as watch,
+    ):
+        assert watch.stdout is not None
+        topics = (json.loads(line)["topic"] for line in watch.stdout)
+        while wanted:
+            wanted.discard(next(topics))
+        watch.terminate()
 
 
 def test_watch_without_a_broker_ends_with_69(tmp_path: Path) -> None:
