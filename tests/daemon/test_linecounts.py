@@ -1,4 +1,4 @@
-"""Counters of lines as notes."""
+"""Counters of lines as key-values."""
 
 from __future__ import annotations
 

@@ -12,14 +12,14 @@ from edgevision.mqtt.message import Message
 
 
 class Store:
-    """A broker and the notes, as they are once everything has been delivered."""
+    """A broker and the key-values, as they are once everything has been delivered."""
 
     def __init__(self) -> None:
         self.retained: dict[str, bytes] = {}
-        self.notes: dict[str, bytes] = {}
+        self.values: dict[str, bytes] = {}
         self.recorded = 0
 
-    def record(self, message: Message | None, notes: Mapping[str, bytes | None], /) -> None:
+    def record(self, message: Message | None, values: Mapping[str, bytes | None], /) -> None:
         if message is not None:
             assert message.retain
             assert message.qos == 1
@@ -27,10 +27,10 @@ class Store:
             self.retained[message.topic] = message.payload
             if not message.payload:
                 del self.retained[message.topic]
-        for key, value in notes.items():
-            self.notes.pop(key, None)
+        for key, value in values.items():
+            self.values.pop(key, None)
             if value is not None:
-                self.notes[key] = value
+                self.values[key] = value
 
 
 def state(topic: str, text: str) -> Message:
@@ -59,11 +59,11 @@ def test_what_was_configured_before_a_restart_and_is_no_more_is_taken_back() -> 
     store, retained = Store(), RetainedTopics({})
     retained.want_only([state("drive/count", "1"), state("lawn/count", "0")])
     retained.publish(store.record, everything=False)
-    restarted = RetainedTopics(store.notes)
+    restarted = RetainedTopics(store.values)
     restarted.want_only([state("lawn/count", "0")])
     restarted.publish(store.record, everything=True)
     assert store.retained == {"lawn/count": b"0"}
-    assert store.notes == {"topic/lawn/count": b""}
+    assert store.values == {"topic/lawn/count": b""}
 
 
 def test_a_picture_stays_as_long_as_there_may_be_one_and_is_taken_back_afterwards() -> None:
@@ -72,14 +72,14 @@ def test_a_picture_stays_as_long_as_there_may_be_one_and_is_taken_back_afterward
     cat = frozenset({"yard/Cat/snapshot"})
     retained.hold(cat | {"yard/Dog/snapshot"}, used=cat)
     retained.publish(store.record, everything=True)
-    restarted = RetainedTopics(store.notes)
+    restarted = RetainedTopics(store.values)
     restarted.hold(cat, used=frozenset())
     restarted.publish(store.record, everything=True)
     assert store.retained == {"yard/Cat/snapshot": b"jpeg"}
     restarted.hold(frozenset(), used=frozenset())
     restarted.publish(store.record, everything=False)
     assert store.retained == {}
-    assert store.notes == {}
+    assert store.values == {}
 
 
 @given(
@@ -94,7 +94,7 @@ def test_the_broker_always_holds_exactly_what_is_wanted(
     store, retained = Store(), RetainedTopics({})
     for wanted, restarts in steps:
         if restarts:
-            retained = RetainedTopics(store.notes)
+            retained = RetainedTopics(store.values)
         retained.want_only(state(topic, text) for topic, text in wanted.items())
         retained.publish(store.record, everything=False)
         assert store.retained == {topic: text.encode() for topic, text in wanted.items()}

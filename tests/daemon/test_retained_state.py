@@ -110,7 +110,7 @@ class World:
     """The state of one configuration, an MQTT link that is not started, and a broker played."""
 
     def __init__(
-        self, folder: Path, config: Config, notes: Mapping[str, bytes] | None = None
+        self, folder: Path, config: Config, values: Mapping[str, bytes] | None = None
     ) -> None:
         clock = ManualClock()
         ids = EventIds(AT)
@@ -126,7 +126,7 @@ class World:
             on_request=lambda _message: None,
         )
         self.scenes = {name: Scene(name) for name in config.cameras}
-        self.state = RetainedState(notes or {})
+        self.state = RetainedState(values or {})
         self.cameras = [Reader(name) for name in config.cameras]
         self.use(config)
 
@@ -147,7 +147,7 @@ class World:
         return self.encoder.encoded
 
     @property
-    def notes(self) -> dict[str, bytes]:
+    def values(self) -> dict[str, bytes]:
         return self.uplink.stored_values()
 
 
@@ -170,7 +170,7 @@ def test_64_cameras_of_8_zones_and_80_labels_encode_nothing_while_they_stand_sti
     for _ in range(10):
         assert world.turn() == {}
     assert world.encoded == encoded
-    assert len(world.notes) <= MAX_KEYS
+    assert len(world.values) <= MAX_KEYS
     assert world.uplink._publisher._outbox.problems == ()
     assert world.uplink._publisher._changes.problems == ()
 
@@ -229,9 +229,9 @@ def test_a_label_that_is_not_configured_has_a_count_once_seen_and_keeps_it_after
     world.scenes["yard"].there[None, "label 5"] = 1
     world.state.scene_changed("yard")
     assert counts(world.turn()) == {"label 5/count": b"1"}
-    notes = world.notes
+    values = world.values
     (tmp_path / "next").mkdir()
-    restarted = World(tmp_path / "next", one_camera(), notes)
+    restarted = World(tmp_path / "next", one_camera(), values)
     assert counts(restarted.turn())["label 5/count"] == b"0"
     only_dogs = one_camera(detection={"labels": ["Dog"]})
     restarted.use(only_dogs)
@@ -242,8 +242,8 @@ def test_counts_that_an_earlier_version_kept_of_labels_never_seen_are_removed(
     tmp_path: Path,
 ) -> None:
     prefix = "topic/edgevision/porch/yard/"
-    notes = {f"{prefix}label 5/count": b"", f"{prefix}Dog/count": b""}
-    world = World(tmp_path, one_camera(), notes)
+    values = {f"{prefix}label 5/count": b"", f"{prefix}Dog/count": b""}
+    world = World(tmp_path, one_camera(), values)
     found = counts(world.turn())
     assert found["label 5/count"] == b""
     assert found["Dog/count"] == b"0"
@@ -286,7 +286,7 @@ def test_a_picture_is_noted_once_so_that_it_can_be_removed(tmp_path: Path) -> No
     for _ in range(2):
         world.uplink.pictures.add(picture)
         assert world.turn() == {}
-    assert world.notes["topic/edgevision/porch/yard/Dog/snapshot"] == b""
+    assert world.values["topic/edgevision/porch/yard/Dog/snapshot"] == b""
     world.use(one_camera(snapshots={"enabled": False}))
     assert world.turn()[picture.topic] == b""
 

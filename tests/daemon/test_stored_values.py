@@ -16,7 +16,7 @@ END = Message("p/yard/events", b'{"schema_version":1,"type":"end"}', qos=1)
     qos=st.integers(0, 1),
     flag=st.booleans(),
 )
-def test_any_message_comes_back_from_its_note(
+def test_any_message_comes_back_from_its_value(
     topic: str, payload: bytes, qos: int, *, flag: bool
 ) -> None:
     message = Message(topic, payload, qos, flag)

@@ -610,9 +610,9 @@ def test_values_above_their_bounds_are_refused_and_counted_and_the_message_is_ke
 def test_of_a_file_with_a_damaged_page_the_other_values_are_saved(
     path: Path, clock: ManualClock
 ) -> None:
-    notes: dict[str, bytes | None] = {f"open/{n:03}": b"%03d" % n * 100 for n in range(300)}
+    values: dict[str, bytes | None] = {f"open/{n:03}": b"%03d" % n * 100 for n in range(300)}
     with opened(path, clock) as outbox:
-        outbox.commit(values=notes)
+        outbox.commit(values=values)
     content = bytearray(path.read_bytes())
     middle = len(content) // 2 // 4096 * 4096
     content[middle : middle + 4096] = os.urandom(4096)
@@ -621,24 +621,24 @@ def test_of_a_file_with_a_damaged_page_the_other_values_are_saved(
         saved = outbox.key_values.values
         assert len(outbox.problems) == 1
         assert 200 < len(saved) < 300
-        assert saved.items() < notes.items()
+        assert saved.items() < values.items()
     with opened(path, clock) as outbox:
         assert outbox.key_values.values == saved
 
 
-def test_damage_that_shows_while_it_runs_costs_no_note(path: Path, clock: ManualClock) -> None:
-    notes: dict[str, bytes | None] = {f"open/{n}": b"x" * 400 for n in range(500)}
+def test_damage_that_shows_while_it_runs_costs_no_value(path: Path, clock: ManualClock) -> None:
+    values: dict[str, bytes | None] = {f"open/{n}": b"x" * 400 for n in range(500)}
     with opened(path, clock) as outbox:
-        outbox.commit(values=notes)
+        outbox.commit(values=values)
     with opened(path, clock) as outbox:
         with path.open("r+b") as file:
             file.seek(path.stat().st_size // 2 // 4096 * 4096)
             file.write(os.urandom(4096))
         outbox._db.execute("PRAGMA shrink_memory")
-        outbox.commit([event(1)], values=dict.fromkeys(notes, b"y"))
+        outbox.commit([event(1)], values=dict.fromkeys(values, b"y"))
         assert "kept as outbox.sqlite.corrupt-1" in outbox.problems[0]
     with opened(path, clock) as outbox:
-        assert outbox.key_values.values == dict.fromkeys(notes, b"y")
+        assert outbox.key_values.values == dict.fromkeys(values, b"y")
         assert numbers(outbox) == [1]
 
 

@@ -97,7 +97,7 @@ Kind = Literal["captured", "called", "put", "took", "network", "publish", "socke
 
 
 class LostError(Exception):
-    """The way of the frame cannot be followed."""
+    """The path of the frame cannot be followed."""
 
 
 @dataclass(frozen=True, slots=True)
